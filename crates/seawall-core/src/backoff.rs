@@ -1,0 +1,220 @@
+//! How long to wait before retry number k, as a pure function of (schedule, k, draw).
+//!
+//! ```text
+//!   k            0     1     2     3     4    5 …
+//!   exponential  100   200   400   800   1600 …   base x 2^k
+//!   linear       100   200   300   400   500  …   base x (k + 1)
+//!   fibonacci    100   200   300   500   800  …   base x F(k + 2)
+//! ```
+//!
+//! The cap comes first, the jitter second and inside the cap. The other way round every client that has
+//! reached the cap waits exactly the cap, and the herd the jitter should scatter arrives together.
+
+use alloc::sync::Arc;
+use core::{fmt, time::Duration};
+
+use crate::{Draw, Ratio, time::nanos};
+
+/// How delays grow from one retry to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// Doubling: base, 2 base, 4 base, 8 base…
+    #[default]
+    Exponential,
+    /// Base, 2 base, 3 base, 4 base…
+    Linear,
+    /// Base, 2 base, 3 base, 5 base, 8 base…
+    Fibonacci,
+    /// The caller's own function of the retry's number (0 for the first); capped and jittered as the others.
+    Custom(CustomBackoff),
+}
+
+/// A caller's own schedule: retry number (0 for the first) to delay.
+#[derive(Clone)]
+pub struct CustomBackoff(Arc<dyn Fn(u32) -> Duration + Send + Sync>);
+
+impl CustomBackoff {
+    /// The schedule `delay`.
+    pub fn new(delay: impl Fn(u32) -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(delay))
+    }
+}
+
+/// Equal when they are the same function object.
+impl PartialEq for CustomBackoff {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CustomBackoff {}
+
+impl fmt::Debug for CustomBackoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomBackoff")
+    }
+}
+
+/// How delays are scattered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Jitter {
+    /// Uniform within this share on either side of the delay, but never above the cap.
+    Fraction(Ratio),
+    /// Uniform between nothing and the delay.
+    Full,
+    /// Half the delay, and uniform over the other half.
+    Equal,
+}
+
+/// A schedule of delays.
+///
+/// ```
+/// use core::time::Duration;
+/// use seawall_core::{Backoff, Draw, Jitter, Ratio, Strategy};
+///
+/// let plain = Backoff {
+///     base: Duration::from_millis(100),
+///     cap: Duration::from_secs(60),
+///     strategy: Strategy::Exponential,
+///     jitter: Jitter::Fraction(Ratio::ZERO),
+/// };
+/// assert_eq!(plain.delay(3, Draw::new(0)), Duration::from_millis(800));
+/// assert_eq!(plain.delay(u32::MAX, Draw::new(0)), Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a value written out by its users")]
+pub struct Backoff {
+    /// The unit of growth.
+    pub base: Duration,
+    /// No delay is ever longer.
+    pub cap: Duration,
+    /// How delays grow.
+    pub strategy: Strategy,
+    /// How they are scattered.
+    pub jitter: Jitter,
+}
+
+impl Backoff {
+    /// The wait before retry number `retry` (0 for the first): between zero and the cap.
+    #[must_use]
+    pub fn delay(&self, retry: u32, draw: Draw) -> Duration {
+        let full = self.grown(retry).min(self.cap);
+        match self.jitter {
+            Jitter::Fraction(fraction) => {
+                let swing = Duration::from_nanos(fraction.of(nanos(full)));
+                draw.between(full.saturating_sub(swing), full.saturating_add(swing).min(self.cap))
+            }
+            Jitter::Full => draw.between(Duration::ZERO, full),
+            Jitter::Equal => draw.between(full / 2, full),
+        }
+    }
+
+    /// The delay before cap and jitter.
+    fn grown(&self, retry: u32) -> Duration {
+        let base = nanos(self.base);
+        let factor = match &self.strategy {
+            Strategy::Exponential => 1u64.checked_shl(retry).unwrap_or(u64::MAX),
+            Strategy::Linear => u64::from(retry) + 1,
+            Strategy::Fibonacci => fibonacci(retry),
+            Strategy::Custom(CustomBackoff(delay)) => return delay(retry),
+        };
+        Duration::from_nanos(base.saturating_mul(factor))
+    }
+}
+
+/// 1, 2, 3, 5, 8… for 0, 1, 2, 3, 4…; saturates after 92 steps.
+fn fibonacci(n: u32) -> u64 {
+    let (mut a, mut b) = (1u64, 1u64);
+    for _ in 0..n.min(92) {
+        (a, b) = (b, a.saturating_add(b));
+    }
+    b
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{collections::BTreeSet, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::{Strategy, *};
+    use crate::Draws;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn backoff(strategy: Strategy, jitter: Jitter) -> Backoff {
+        Backoff { base: 100 * MS, cap: 60_000 * MS, strategy, jitter }
+    }
+
+    fn first(n: u32, strategy: Strategy) -> Vec<u128> {
+        let plain = backoff(strategy, Jitter::Fraction(Ratio::ZERO));
+        (0..n).map(|k| plain.delay(k, Draw::new(u64::MAX)).as_millis()).collect()
+    }
+
+    #[test]
+    fn delays_grow_as_the_guide_says() {
+        assert_eq!(first(4, Strategy::Exponential), [100, 200, 400, 800]);
+        assert_eq!(first(4, Strategy::Linear), [100, 200, 300, 400]);
+        assert_eq!(first(6, Strategy::Fibonacci), [100, 200, 300, 500, 800, 1300]);
+        let own = CustomBackoff::new(|k| Duration::from_millis(u64::from(k) * 7));
+        assert_eq!(first(3, Strategy::Custom(own)), [0, 7, 14]);
+    }
+
+    #[test]
+    fn jitter_reaches_the_round_numbers_people_configure() {
+        // Schedules that scale whole seconds and the rest apart give 1 s and 2 s no jitter at all.
+        for base in [1u64, 2, 60] {
+            let schedule = Backoff {
+                base: Duration::from_secs(base),
+                ..backoff(Strategy::Exponential, Jitter::Fraction(Ratio::percent(45)))
+            };
+            let mut draws = Draws::seeded(base);
+            let seen: BTreeSet<_> = (0..1_000).map(|_| schedule.delay(0, draws.draw())).collect();
+            assert!(seen.len() > 900, "{base} s: {} distinct delays", seen.len());
+        }
+    }
+
+    #[test]
+    fn p14a_at_the_cap_delays_stay_scattered_and_below_it() {
+        let schedule = backoff(Strategy::Exponential, Jitter::Fraction(Ratio::percent(50)));
+        let mut draws = Draws::seeded(1);
+        let delays: Vec<_> = (0..1_000).map(|_| schedule.delay(30, draws.draw())).collect();
+        assert!(delays.iter().all(|d| *d <= schedule.cap && *d >= schedule.cap / 2));
+        assert!(delays.iter().collect::<BTreeSet<_>>().len() > 900);
+        // Uniform over 30 s .. 60 s: the mean lies within three standard errors of 45 s.
+        let mean = delays.iter().map(|d| d.as_millis()).sum::<u128>() / 1_000;
+        assert!((44_178..=45_822).contains(&mean), "mean {mean} ms");
+    }
+
+    proptest! {
+        #[test]
+        fn no_delay_passes_the_cap(
+            base in 0u64..=u64::MAX, cap in 0u64..=u64::MAX, k: u32, bits: u64, ppm: u32, kind in 0..5u8,
+        ) {
+            let strategy = match kind {
+                0 | 3 | 4 => Strategy::Exponential,
+                1 => Strategy::Linear,
+                _ => Strategy::Fibonacci,
+            };
+            let jitter = match kind {
+                3 => Jitter::Full,
+                4 => Jitter::Equal,
+                _ => Jitter::Fraction(Ratio::from_ppm(ppm)),
+            };
+            let schedule =
+                Backoff { base: Duration::from_nanos(base), cap: Duration::from_nanos(cap), strategy, jitter };
+            prop_assert!(schedule.delay(k, Draw::new(bits)) <= schedule.cap);
+        }
+
+        #[test]
+        fn full_and_equal_jitter_keep_their_ranges(k in 0u32..12, bits: u64) {
+            let whole = backoff(Strategy::Exponential, Jitter::Fraction(Ratio::ZERO)).delay(k, Draw::new(0));
+            let full = backoff(Strategy::Exponential, Jitter::Full).delay(k, Draw::new(bits));
+            let equal = backoff(Strategy::Exponential, Jitter::Equal).delay(k, Draw::new(bits));
+            prop_assert!(full <= whole);
+            prop_assert!(equal >= whole / 2 && equal <= whole);
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! One call under a policy, as a machine: which attempt starts when, what is charged, what is given back.
+//!
+//! ```text
+//!            begin                       answered, retryable
+//!   fresh ──────────▸ running ───────────────────────────────────▸ waiting ──┐
+//!     │ refused         │  ▴  │ a limit passed        cancelled       │      │ the wait
+//!     │                 │  │  └──────────────▸ cutting ──────────────▸│      │ is over
+//!     ▾                 │  └──────────────────────────────────────────┴──────┘
+//!   over ◂──────────────┴── answered, and no other attempt follows
+//!     ▴                 │
+//!     └── streaming ◂───┘  the head was good: the body is still to come
+//! ```
+//!
+//! The composition is written here once and obeyed by every driver: async, blocking, simulated. A driver
+//! tells an [`Event`], gets one [`Action`], does it, and knows nothing of retries or breakers. Per call the
+//! shared machines are visited twice on the way that matters, once to be admitted and once to report.
+//!
+//! The order, outside in: deadline ▸ retry (and its budget) ▸ pick ▸ circuit breaker ▸ bulkhead ▸ attempt limit.
+//!
+//! - A learned limit cuts an attempt only if another may follow: the retry is granted and paid for first.
+//!   P95 x 1.5 alone would cut one healthy call in fifty of a long-tailed service.
+//! - If the driver comes later than [`WAKE_LATE`] after the moment it asked to be woken, the lateness is ours,
+//!   and the attempt's limit moves by it once. Otherwise one stall of this process fires every limit before
+//!   the answers that lie ready are read, and opens breakers of healthy callees. The deadline never moves.
+//! - An attempt that ends without an answer is a failure if it ran at least as long as the learned limit, or,
+//!   while nothing is learned, [`Plan::late_after`]; a younger one is ignored.
+
+mod attempt;
+mod protocol;
+mod visit;
+
+use core::{mem, time::Duration};
+
+use attempt::{Running, Stream, Wait, close_stream};
+pub use protocol::{Action, Ask, Event, Finish, Limit};
+use visit::Entry;
+pub use visit::{Counts, Parts, Shared, Tally, Visit};
+
+use crate::{
+    End, Gate, Instant, Outcome, Pattern, Plan, Reason, Refusal, Stopped, Verdict,
+    plan::LATE_AFTER_MAX,
+};
+
+/// One call. Owned by its driver; borrows nothing.
+#[derive(Debug)]
+pub struct Call<P: Copy = ()> {
+    give_up_at: Instant,
+    repeatable: bool,
+    attempt: u8,
+    picks: [Option<P>; PICKS_KEPT],
+    state: State<P>,
+}
+
+#[derive(Debug)]
+enum State<P> {
+    Fresh,
+    Running(Running<P>),
+    Cutting { running: Running<P>, limit: Limit, then: Option<Wait> },
+    Waiting { wait: Wait, last: Last },
+    Streaming(Stream<P>),
+    Over,
+}
+
+/// How the attempt before a pause ended.
+#[derive(Clone, Copy, Debug)]
+enum Last {
+    Answered(Outcome),
+    Cut(Limit),
+}
+
+impl<P: Copy + PartialEq> Call<P> {
+    /// A call that has not begun.
+    #[inline]
+    #[must_use]
+    pub const fn new(ask: Ask) -> Self {
+        Self {
+            give_up_at: ask.give_up_at,
+            repeatable: ask.repeatable,
+            attempt: 0,
+            picks: [None; PICKS_KEPT],
+            state: State::Fresh,
+        }
+    }
+
+    /// Begins it.
+    #[inline]
+    pub fn begin<S>(&mut self, shared: &S, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let plan = shared.plan();
+        if let Some(deadline) = plan.deadline {
+            self.give_up_at = self.give_up_at.min(now + deadline);
+        }
+        let mut visit = shared.visit(now);
+        let mut parts = visit.parts();
+        parts.counts.calls.started += 1;
+        let started = if self.give_up_at <= now {
+            Err(Refusal::new(Pattern::Deadline, Reason::TooLate))
+        } else {
+            self.start(&mut parts, plan, now, || shared.draw())
+        };
+        match started {
+            Ok(action) => {
+                parts.deposit(now);
+                action
+            }
+            Err(refusal) => {
+                parts.counts.calls.refused += 1;
+                self.state = State::Over;
+                Action::Done(Finish::Refused(refusal))
+            }
+        }
+    }
+
+    /// Hears what happened; says what to do. An event that does not fit where the call stands changes nothing.
+    #[inline]
+    pub fn on<S>(&mut self, shared: &S, event: Event, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        match (mem::replace(&mut self.state, State::Over), event) {
+            // Running ▸ waiting, or over.
+            (State::Running(running), Event::Ended { attempt, verdict })
+                if attempt == self.attempt =>
+            {
+                self.answered(shared, running, verdict, now)
+            }
+            // Running ▸ streaming, or waiting.
+            (State::Running(running), Event::Head { attempt, verdict })
+                if attempt == self.attempt =>
+            {
+                self.head(shared, running, verdict, now)
+            }
+            // Running ▸ cutting, once a limit has passed.
+            (State::Running(running), Event::Tick) => self.tick(shared, running, now),
+            // Cutting ▸ waiting, or over.
+            (State::Cutting { running, limit, then }, Event::Cancelled { attempt })
+                if attempt == self.attempt =>
+            {
+                self.cut(shared, running, limit, then, now)
+            }
+            // Waiting ▸ running, or over if the retry is refused.
+            (State::Waiting { wait, last }, Event::Tick) if wait.until <= now => {
+                self.resume(shared, wait, last, now)
+            }
+            // Streaming ▸ over.
+            (State::Streaming(stream), Event::Ended { verdict, .. }) => {
+                close_stream(shared, stream, verdict.outcome, now);
+                Action::Wait
+            }
+            // Streaming stays, judged a success: it still flows.
+            (State::Streaming(mut stream), Event::Tick) => {
+                if stream.open.as_ref().is_some_and(|(_, good_at)| *good_at <= now) {
+                    let mut visit = shared.visit(now);
+                    stream.judge(&mut visit.parts(), Outcome::Success, now);
+                }
+                self.state = State::Streaming(stream);
+                Action::Wait
+            }
+            (state, _) => {
+                self.state = state;
+                Action::Wait
+            }
+        }
+    }
+
+    /// The driver goes away before the end: its caller left, or the operation panicked.
+    #[cold]
+    pub fn abandon<S>(&mut self, shared: &S, now: Instant, panicked: bool)
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Running(running) | State::Cutting { running, then: None, .. } => {
+                let mut visit = shared.visit(now);
+                let mut parts = visit.parts();
+                parts.counts.panicked += u64::from(panicked);
+                let outcome = running.end_unanswered(&mut parts, shared.plan(), panicked, now);
+                parts.counts.calls.end(outcome);
+            }
+            State::Cutting { running, then: Some(wait), .. } => {
+                let mut visit = shared.visit(now);
+                let mut parts = visit.parts();
+                wait.cancel(&mut parts);
+                running.end_unanswered(&mut parts, shared.plan(), true, now);
+                parts.counts.calls.end(Outcome::Ignored);
+            }
+            State::Waiting { wait, .. } => {
+                let mut visit = shared.visit(now);
+                let mut parts = visit.parts();
+                wait.cancel(&mut parts);
+                parts.counts.calls.end(Outcome::Ignored);
+            }
+            State::Streaming(stream) => close_stream(shared, stream, Outcome::Ignored, now),
+            State::Fresh | State::Over => {}
+        }
+    }
+
+    /// When the driver must tell [`Event::Tick`] if nothing else happens first. Takes no lock; asked only when
+    /// the operation is pending.
+    #[inline]
+    #[must_use]
+    pub fn wake_at(&self) -> Instant {
+        match &self.state {
+            State::Running(running) => running.due(self.give_up_at),
+            State::Waiting { wait, .. } => wait.until,
+            State::Streaming(Stream { open: Some((_, good_at)), .. }) => *good_at,
+            State::Fresh | State::Cutting { .. } | State::Streaming(_) | State::Over => {
+                Instant::NEVER
+            }
+        }
+    }
+
+    /// When the whole call must have ended.
+    #[inline]
+    #[must_use]
+    pub const fn give_up_at(&self) -> Instant {
+        self.give_up_at
+    }
+
+    /// Where this attempt was sent, if it is one of the last four.
+    #[inline]
+    #[must_use]
+    pub fn picked(&self, attempt: u8) -> Option<P> {
+        let age = self.attempt.checked_sub(attempt)?;
+        (attempt > 0 && usize::from(age) < PICKS_KEPT)
+            .then(|| self.picks[usize::from(attempt - 1) % PICKS_KEPT])
+            .flatten()
+    }
+
+    /// Asks for leave and starts the next attempt.
+    #[inline]
+    fn start<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        plan: &Plan,
+        now: Instant,
+        draw: impl FnOnce() -> crate::Draw,
+    ) -> Result<Action, Refusal> {
+        let entry = parts.admit(&self.picks, now, draw)?;
+        self.picks[usize::from(self.attempt) % PICKS_KEPT] = Some(entry.pick);
+        self.attempt += 1;
+        let hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
+        let soft = match parts.learned() {
+            Some(limit) if plan.retry.is_some() => now + limit,
+            _ => Instant::NEVER,
+        };
+        self.state = State::Running(Running { entry, started: now, hard, soft, moved: false });
+        Ok(Action::Start { attempt: self.attempt })
+    }
+
+    #[inline]
+    fn answered<S>(
+        &mut self,
+        shared: &S,
+        running: Running<P>,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let mut visit = shared.visit(now);
+        let mut parts = visit.parts();
+        running.end_answered(&mut parts, verdict.outcome, now);
+        if verdict.outcome == Outcome::Success {
+            parts.counts.calls.succeeded += 1;
+            return self.done(Stopped::Succeeded);
+        }
+        self.follow(&mut parts, shared, &verdict, now)
+    }
+
+    /// After an answer that was not a success: another attempt, or the end.
+    #[cold]
+    fn follow<S>(
+        &mut self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        verdict: &Verdict,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        match self.grant(parts, shared, verdict, now) {
+            Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
+            Err(stopped) => {
+                parts.counts.calls.end(verdict.outcome);
+                self.done(stopped)
+            }
+        }
+    }
+
+    fn head<S>(&mut self, shared: &S, running: Running<P>, verdict: Verdict, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let mut visit = shared.visit(now);
+        let mut parts = visit.parts();
+        if verdict.outcome == Outcome::Success {
+            let took = now.since(running.started);
+            parts.learn(took, now);
+            let good_at = now + running.late_after(&parts, shared.plan()).max(LATE_AFTER_MAX);
+            let Entry { pick, permit, place } = running.entry;
+            let open = Some((permit, good_at));
+            self.state =
+                State::Streaming(Stream { pick, place, open, outcome: Outcome::Success, took });
+            return Action::Done(Finish::Answer {
+                attempt: self.attempt,
+                stopped: Stopped::Succeeded,
+            });
+        }
+        let took = now.since(running.started);
+        let Entry { pick, permit, place } = running.entry;
+        parts.judge(pick, permit, End::new(verdict.outcome, took), now);
+        match self.grant(&mut parts, shared, &verdict, now) {
+            Ok(wait) => {
+                parts.leave(pick, place, verdict.outcome);
+                self.pause(wait, Last::Answered(verdict.outcome))
+            }
+            Err(stopped) => {
+                let outcome = verdict.outcome;
+                self.state = State::Streaming(Stream { pick, place, open: None, outcome, took });
+                Action::Done(Finish::Answer { attempt: self.attempt, stopped })
+            }
+        }
+    }
+
+    fn tick<S>(&mut self, shared: &S, mut running: Running<P>, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let due = running.due(self.give_up_at);
+        if now < due {
+            self.state = State::Running(running);
+            return Action::Wait;
+        }
+        if now >= self.give_up_at {
+            return self.cancel(running, Limit::Deadline, None);
+        }
+        let late = now.since(due);
+        if late > WAKE_LATE && !running.moved {
+            running.move_by(late);
+            self.state = State::Running(running);
+            return Action::Wait;
+        }
+        if now >= running.hard {
+            return self.cancel(running, Limit::Attempt, None);
+        }
+        // The learned limit: only if another attempt may follow, which is granted and paid for first.
+        let mut visit = shared.visit(now);
+        match self.grant(&mut visit.parts(), shared, &Verdict::FAILURE, now) {
+            Ok(wait) => self.cancel(running, Limit::Learned, Some(wait)),
+            Err(_) => {
+                running.soft = Instant::NEVER;
+                self.state = State::Running(running);
+                Action::Wait
+            }
+        }
+    }
+
+    fn cut<S>(
+        &mut self,
+        shared: &S,
+        running: Running<P>,
+        limit: Limit,
+        then: Option<Wait>,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let mut visit = shared.visit(now);
+        let mut parts = visit.parts();
+        let own_limit = limit != Limit::Deadline;
+        parts.counts.timed_out += u64::from(own_limit);
+        running.end_unanswered(&mut parts, shared.plan(), own_limit, now);
+        let granted = match (then, limit) {
+            (Some(wait), _) => Ok(wait),
+            (None, Limit::Deadline) => {
+                parts.counts.deadline_passed += 1;
+                Err(Stopped::Deadline)
+            }
+            (None, _) if !shared.plan().retry_timeouts => Err(Stopped::NotRetryable),
+            (None, _) => self.grant(&mut parts, shared, &Verdict::FAILURE, now),
+        };
+        match granted {
+            Ok(wait) => self.pause(wait, Last::Cut(limit)),
+            Err(stopped) => {
+                parts.counts.calls.failed += 1;
+                Action::Done(Finish::TimedOut { limit, stopped })
+            }
+        }
+    }
+
+    fn resume<S>(&mut self, shared: &S, mut wait: Wait, last: Last, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let mut visit = shared.visit(now);
+        let mut parts = visit.parts();
+        let stopped = if now >= self.give_up_at {
+            Stopped::Deadline
+        } else if !wait.is_covered(&mut parts, &self.picks, now) {
+            Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
+        } else {
+            match self.start(&mut parts, shared.plan(), now, || shared.draw()) {
+                Ok(action) => return action,
+                Err(refusal) => Stopped::Refused(refusal),
+            }
+        };
+        wait.cancel(&mut parts);
+        match last {
+            Last::Answered(outcome) => {
+                parts.counts.calls.end(outcome);
+                self.done(stopped)
+            }
+            Last::Cut(limit) => {
+                parts.counts.calls.failed += 1;
+                Action::Done(Finish::TimedOut { limit, stopped })
+            }
+        }
+    }
+
+    /// Whether another attempt may follow one that ended with `verdict`, and when. It is paid for.
+    fn grant<S>(
+        &self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        verdict: &Verdict,
+        now: Instant,
+    ) -> Result<Wait, Stopped>
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let plan = shared.plan();
+        if !verdict.retryable {
+            return Err(Stopped::NotRetryable);
+        }
+        let retry = plan.retry.as_ref().ok_or(Stopped::NoRetry)?;
+        if !self.repeatable {
+            return Err(Stopped::NotRepeatable);
+        }
+        if u32::from(self.attempt) > retry.max_retries() {
+            return Err(Stopped::MaxRetries);
+        }
+        let until = now + retry.delay(u32::from(self.attempt) - 1, verdict, shared.draw());
+        if until >= self.give_up_at {
+            return Err(Stopped::Deadline);
+        }
+        parts.gate.ready_by(until, now).map_err(Stopped::Refused)?;
+        let free =
+            plan.free_if_unreached && !verdict.reached && parts.gate.has_fresh(&self.picks, now);
+        if !free && !parts.charge(now) {
+            return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
+        }
+        Ok(Wait { until, paid: !free })
+    }
+
+    fn cancel(&mut self, running: Running<P>, limit: Limit, then: Option<Wait>) -> Action {
+        self.state = State::Cutting { running, limit, then };
+        Action::Cancel { attempt: self.attempt }
+    }
+
+    const fn pause(&mut self, wait: Wait, last: Last) -> Action {
+        self.state = State::Waiting { wait, last };
+        Action::Wait
+    }
+
+    #[inline]
+    const fn done(&self, stopped: Stopped) -> Action {
+        Action::Done(Finish::Answer { attempt: self.attempt, stopped })
+    }
+}
+
+/// Five milliseconds: five times the grain of common timers, well below any limit worth setting.
+pub const WAKE_LATE: Duration = Duration::from_millis(5);
+/// Endpoints a call remembers having tried.
+const PICKS_KEPT: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! An attempt that runs, the pause before the next one, and the stream a good head leaves behind.
+
+use core::time::Duration;
+
+use crate::{
+    End, Gate, Instant, Outcome, Permit, Plan,
+    call::visit::{Entry, Parts, Shared, Visit},
+};
+
+#[derive(Debug)]
+pub(super) struct Running<P> {
+    pub(super) entry: Entry<P>,
+    pub(super) started: Instant,
+    /// The configured limit.
+    pub(super) hard: Instant,
+    /// The learned limit, until it was decided not to cut.
+    pub(super) soft: Instant,
+    /// Whether the limits were moved by our own lateness.
+    pub(super) moved: bool,
+}
+
+impl<P: Copy + PartialEq> Running<P> {
+    pub(super) fn due(&self, give_up_at: Instant) -> Instant {
+        self.hard.min(self.soft).min(give_up_at)
+    }
+
+    pub(super) fn move_by(&mut self, late: Duration) {
+        // `NEVER` stays `NEVER`: addition saturates.
+        (self.hard, self.soft) = (self.hard + late, self.soft + late);
+        self.moved = true;
+    }
+
+    pub(super) fn late_after<G: Gate<Pick = P>>(
+        &self,
+        parts: &Parts<'_, G>,
+        plan: &Plan,
+    ) -> Duration {
+        parts.learned().unwrap_or_else(|| plan.late_after())
+    }
+
+    #[inline]
+    pub(super) fn end_answered<G: Gate<Pick = P>>(
+        self,
+        parts: &mut Parts<'_, G>,
+        outcome: Outcome,
+        now: Instant,
+    ) {
+        let took = now.since(self.started);
+        if outcome == Outcome::Success {
+            parts.learn(took, now);
+        }
+        let Entry { pick, permit, place } = self.entry;
+        parts.judge(pick, permit, End::new(outcome, took), now);
+        parts.leave(pick, place, outcome);
+    }
+
+    /// Ends an attempt nobody will hear of any more: a failure if `certain`, or by its age.
+    #[cold]
+    pub(super) fn end_unanswered<G: Gate<Pick = P>>(
+        self,
+        parts: &mut Parts<'_, G>,
+        plan: &Plan,
+        certain: bool,
+        now: Instant,
+    ) -> Outcome {
+        let age = now.since(self.started);
+        let failed = certain || age >= self.late_after(parts, plan);
+        let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
+        parts.learn_cut(age, now);
+        let Entry { pick, permit, place } = self.entry;
+        parts.judge(pick, permit, End::new(outcome, age), now);
+        parts.leave(pick, place, outcome);
+        outcome
+    }
+}
+
+/// A pause before the next attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    pub(super) until: Instant,
+    /// Free where the retry goes elsewhere.
+    pub(super) paid: bool,
+}
+
+impl Wait {
+    /// Whether its attempt is paid for, or still free.
+    pub(super) fn is_covered<G: Gate>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        tried: &[Option<G::Pick>],
+        now: Instant,
+    ) -> bool {
+        if self.paid || parts.gate.has_fresh(tried, now) {
+            return true;
+        }
+        // It was free because it would go elsewhere, and there is no elsewhere any more.
+        self.paid = parts.charge(now);
+        self.paid
+    }
+
+    /// The attempt it was for is not sent after all.
+    pub(super) fn cancel<G: Gate>(self, parts: &mut Parts<'_, G>) {
+        if self.paid {
+            parts.refund();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Stream<P> {
+    pub(super) pick: P,
+    pub(super) place: Option<Permit>,
+    /// Until judged: the permit, and when still flowing counts as success.
+    pub(super) open: Option<(Permit, Instant)>,
+    pub(super) outcome: Outcome,
+    pub(super) took: Duration,
+}
+
+impl<P: Copy> Stream<P> {
+    pub(super) fn judge<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        outcome: Outcome,
+        now: Instant,
+    ) {
+        if let Some((permit, _)) = self.open.take() {
+            parts.judge(self.pick, permit, End::new(outcome, self.took), now);
+            self.outcome = outcome;
+        }
+    }
+}
+
+/// The last byte, or what came instead of it.
+pub(super) fn close_stream<S>(
+    shared: &S,
+    mut stream: Stream<<S::Gate as Gate>::Pick>,
+    outcome: Outcome,
+    now: Instant,
+) where
+    S: Shared,
+{
+    let mut visit = shared.visit(now);
+    let mut parts = visit.parts();
+    if stream.open.is_none() && outcome == Outcome::Failure {
+        parts.counts.broke_off_late += 1;
+    }
+    stream.judge(&mut parts, outcome, now);
+    parts.leave(stream.pick, stream.place, stream.outcome);
+    parts.counts.calls.end(stream.outcome);
+}

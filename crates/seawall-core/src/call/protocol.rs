@@ -1,0 +1,113 @@
+//! What a call and its driver say to each other.
+
+use crate::{Instant, Refusal, Stopped, Verdict};
+
+/// What one caller brings to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written out by every door")]
+pub struct Ask {
+    /// The caller's own deadline; the policy's applies as well.
+    pub give_up_at: Instant,
+    /// Whether the operation may run more than once.
+    pub repeatable: bool,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self { give_up_at: Instant::NEVER, repeatable: true }
+    }
+}
+
+/// What a driver tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The head of a streamed answer has come.
+    Head {
+        /// The attempt it answers.
+        attempt: u8,
+        /// What it means.
+        verdict: Verdict,
+    },
+    /// The whole answer has come, or the end of a streamed one.
+    Ended {
+        /// The attempt that ended.
+        attempt: u8,
+        /// What it means.
+        verdict: Verdict,
+    },
+    /// The attempt's operation was dropped, as asked.
+    Cancelled {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// The moment named by [`Call::wake_at`] has passed, and the operation, asked once more, is not ready.
+    Tick,
+}
+
+/// What a driver does next; one per event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the call goes no further unless its driver obeys"]
+#[expect(clippy::exhaustive_enums, reason = "a driver obeys each of them")]
+pub enum Action {
+    /// Run the operation as this attempt.
+    Start {
+        /// Counted from 1.
+        attempt: u8,
+    },
+    /// Nothing until the operation is ready or [`Call::wake_at`] has passed.
+    Wait,
+    /// Drop this attempt's operation, then tell [`Event::Cancelled`].
+    Cancel {
+        /// The attempt.
+        attempt: u8,
+    },
+    /// Return to the caller.
+    Done(Finish),
+}
+
+/// How a call ended for its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "every door translates each of them")]
+pub enum Finish {
+    /// With what this attempt answered, good or bad.
+    Answer {
+        /// The attempt.
+        attempt: u8,
+        /// Why no other followed.
+        stopped: Stopped,
+    },
+    /// Refused before anything ran.
+    Refused(Refusal),
+    /// Cut by a limit.
+    TimedOut {
+        /// Which.
+        limit: Limit,
+        /// Why no other attempt followed.
+        stopped: Stopped,
+    },
+}
+
+/// A limit on time that can end an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The configured limit on one attempt.
+    Attempt,
+    /// The learned limit on one attempt.
+    Learned,
+    /// The deadline of the whole call.
+    Deadline,
+}
+
+impl Limit {
+    /// The limit in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt limit",
+            Self::Learned => "learned limit",
+            Self::Deadline => "deadline",
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What a call needs of the machines it shares with other calls.
+//!
+//! ```text
+//!   Shared   where the machines live: behind a mutex, in a RefCell, …       visit(now) ▸ Visit
+//!   Visit    exclusive access for one short step                            parts() ▸ Parts
+//!   Parts    the machines, and the verbs a Call may use on them
+//! ```
+//!
+//! A visit begins with [`Parts::advance`] and ends when it is dropped: there a shared shell unlocks and only
+//! then tells others what changed. Nobody reaches a machine any other way.
+
+use core::time::Duration;
+
+use crate::{
+    AdaptiveTimeout, Admission, Bulkhead, Draw, End, EventRing, Gate, Instant, Outcome, Permit,
+    Plan, Refusal, RetryBudget,
+};
+
+/// Machines shared by many calls.
+pub trait Shared {
+    /// The gate among them.
+    type Gate: Gate;
+    /// Exclusive access to them.
+    type Visit<'a>: Visit<Gate = Self::Gate>
+    where
+        Self: 'a;
+
+    /// Exclusive access, with elapsed time applied.
+    fn visit(&self, now: Instant) -> Self::Visit<'_>;
+    /// What every call does.
+    fn plan(&self) -> &Plan;
+    /// One random number.
+    fn draw(&self) -> Draw;
+}
+
+/// Exclusive access to shared machines, for one step of one call.
+pub trait Visit {
+    /// The gate among them.
+    type Gate: Gate;
+
+    /// The machines.
+    fn parts(&mut self) -> Parts<'_, Self::Gate>;
+}
+
+/// The machines of a call, wherever they live. What is `None` is not configured.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "every kind of shared place writes it out")]
+pub struct Parts<'a, G> {
+    /// Who may go where.
+    pub gate: &'a mut G,
+    /// What pays for retries.
+    pub budget: Option<&'a mut RetryBudget>,
+    /// How many at once.
+    pub bulkhead: Option<&'a mut Bulkhead>,
+    /// How long an attempt should take.
+    pub timeout: Option<&'a mut AdaptiveTimeout>,
+    /// Calls and attempts by how they ended.
+    pub counts: &'a mut Counts,
+    /// Where transitions are kept.
+    pub events: &'a mut EventRing,
+}
+
+/// An attempt's leave to run: from the gate, and from the bulkhead if there is one.
+#[derive(Debug)]
+pub(crate) struct Entry<P> {
+    pub(crate) pick: P,
+    pub(crate) permit: Permit,
+    pub(crate) place: Option<Permit>,
+}
+
+impl<G: Gate> Parts<'_, G> {
+    /// Applies what elapsed time changes.
+    #[inline]
+    pub fn advance(&mut self, now: Instant) {
+        let events = &mut *self.events;
+        self.gate.advance(now, |endpoint, transition| events.push(endpoint, transition));
+    }
+
+    /// The breaker's leave, then the bulkhead's; a full bulkhead gives the breaker's back uncounted.
+    #[inline]
+    pub(crate) fn admit(
+        &mut self,
+        tried: &[Option<G::Pick>],
+        now: Instant,
+        draw: impl FnOnce() -> Draw,
+    ) -> Result<Entry<G::Pick>, Refusal> {
+        let (pick, permit) = self.gate.admit(tried, now, draw)?;
+        let place = match self.bulkhead.as_mut().map(|bulkhead| bulkhead.admit()) {
+            None => None,
+            Some(Admission::Go(place)) => Some(place),
+            Some(Admission::No(refusal)) => {
+                self.judge(pick, permit, End::new(Outcome::Ignored, Duration::ZERO), now);
+                self.gate.leave(pick);
+                return Err(refusal);
+            }
+        };
+        self.counts.attempts.started += 1;
+        Ok(Entry { pick, permit, place })
+    }
+
+    /// How an attempt ended, for the gate.
+    #[inline]
+    pub(crate) fn judge(&mut self, pick: G::Pick, permit: Permit, end: End, now: Instant) {
+        if let Some(transition) = self.gate.report(pick, permit, end, now) {
+            self.events.push(G::endpoint(pick), transition);
+        }
+    }
+
+    /// An attempt holds nothing any longer and counts as `outcome`.
+    #[inline]
+    pub(crate) fn leave(&mut self, pick: G::Pick, place: Option<Permit>, outcome: Outcome) {
+        self.gate.leave(pick);
+        if let (Some(bulkhead), Some(place)) = (self.bulkhead.as_mut(), place) {
+            bulkhead.leave(place);
+        }
+        self.counts.attempts.end(outcome);
+    }
+
+    #[inline]
+    pub(crate) fn deposit(&mut self, now: Instant) {
+        if let Some(budget) = self.budget.as_mut() {
+            budget.deposit(now);
+        }
+    }
+
+    /// Without a budget every retry is paid for.
+    pub(crate) fn charge(&mut self, now: Instant) -> bool {
+        self.budget.as_mut().is_none_or(|budget| budget.charge(now))
+    }
+
+    pub(crate) fn refund(&mut self) {
+        if let Some(budget) = self.budget.as_mut() {
+            budget.refund();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn learned(&self) -> Option<Duration> {
+        self.timeout.as_ref().and_then(|timeout| timeout.learned())
+    }
+
+    /// A success that took this long.
+    #[inline]
+    pub(crate) fn learn(&mut self, took: Duration, now: Instant) {
+        if let Some(timeout) = self.timeout.as_mut() {
+            timeout.hold(!self.gate.is_calm());
+            timeout.record(took, now);
+        }
+    }
+
+    /// An attempt cut short at this age.
+    pub(crate) fn learn_cut(&mut self, age: Duration, now: Instant) {
+        if let Some(timeout) = self.timeout.as_mut() {
+            timeout.hold(!self.gate.is_calm());
+            timeout.censor(age, now);
+        }
+    }
+}
+
+/// Calls and attempts by how they ended. Nothing is lost: what was started and has not ended is in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Uses of the policy.
+    pub calls: Tally,
+    /// Runs of the operation. Never refused: what was refused did not start.
+    pub attempts: Tally,
+    /// Attempts cut by their own limit.
+    pub timed_out: u64,
+    /// Calls cut by the deadline.
+    pub deadline_passed: u64,
+    /// Answers that broke off after they had been judged good.
+    pub broke_off_late: u64,
+    /// Operations that panicked.
+    pub panicked: u64,
+}
+
+/// How many started, and how those that ended did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Started.
+    pub started: u64,
+    /// Ended well.
+    pub succeeded: u64,
+    /// Ended in a failure, or ran out of time.
+    pub failed: u64,
+    /// Refused by a pattern before anything ran.
+    pub refused: u64,
+    /// Ended in a way that says nothing about the callee.
+    pub ignored: u64,
+}
+
+impl Tally {
+    /// Started and not ended.
+    #[must_use]
+    pub const fn in_flight(&self) -> u64 {
+        self.started - self.succeeded - self.failed - self.refused - self.ignored
+    }
+
+    #[inline]
+    pub(crate) const fn end(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Success => self.succeeded += 1,
+            Outcome::Failure => self.failed += 1,
+            Outcome::Ignored => self.ignored += 1,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What changed, returned as data: phases, transitions, and the bounded ring that keeps the last of them.
+//!
+//! A machine calls nobody. It returns a [`Transition`]; whoever drives it numbers it into an [`EventRing`]
+//! and tells others after the lock is gone. Gauges read the machine, never the events, so a lost event can
+//! never leave a gauge wrong.
+
+use core::fmt;
+
+use crate::Instant;
+
+/// Where a machine that admits calls stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Calls flow.
+    Closed,
+    /// Calls are refused until the open period ends.
+    Open,
+    /// A few probes decide between closed and open.
+    HalfOpen,
+    /// An operator lets every call through; nothing is recorded.
+    ForcedClosed,
+    /// An operator refuses every call, until told otherwise.
+    ForcedOpen,
+}
+
+impl Phase {
+    /// The name, as the guide's statistics print it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedClosed => "forced_closed",
+            Self::ForcedOpen => "forced_open",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a phase changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// So many failures in a row.
+    Failures(u32),
+    /// The open period is over.
+    PeriodOver,
+    /// A probe failed.
+    ProbeFailed,
+    /// A probe outlived `half_open_for`.
+    ProbeExpired,
+    /// So many probes succeeded.
+    ProbesSucceeded(u32),
+    /// An operator said so.
+    Override,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failures(1) => f.write_str("1 failure"),
+            Self::Failures(n) => write!(f, "{n} failures in a row"),
+            Self::PeriodOver => f.write_str("open period over"),
+            Self::ProbeFailed => f.write_str("probe failed"),
+            Self::ProbeExpired => f.write_str("probe did not end in time"),
+            Self::ProbesSucceeded(1) => f.write_str("1 probe succeeded"),
+            Self::ProbesSucceeded(n) => write!(f, "{n} probes succeeded"),
+            Self::Override => f.write_str("override"),
+        }
+    }
+}
+
+/// A change of phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The phase that ended.
+    pub from: Phase,
+    /// The phase that began.
+    pub to: Phase,
+    /// Why.
+    pub cause: Cause,
+    /// When; a change that time alone brings about carries the moment it fell due.
+    pub at: Instant,
+}
+
+/// A transition with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Numbered {
+    /// Counts up from 1 without gaps, per ring.
+    pub number: u64,
+    /// Which endpoint changed; 0 where there is only one.
+    pub endpoint: u16,
+    /// What changed.
+    pub transition: Transition,
+}
+
+/// The last transitions of one mutex full of machines, oldest overwritten first.
+#[derive(Debug)]
+pub struct EventRing {
+    last: u64,
+    events: [Option<Numbered>; EVENTS_MAX],
+}
+
+impl EventRing {
+    /// An empty ring.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { last: 0, events: [None; EVENTS_MAX] }
+    }
+
+    /// Numbers a transition and keeps it.
+    #[cold]
+    pub const fn push(&mut self, endpoint: u16, transition: Transition) {
+        self.last += 1;
+        let event = Numbered { number: self.last, endpoint, transition };
+        self.events[(self.last % EVENTS_MAX as u64) as usize] = Some(event);
+    }
+
+    /// The number of the newest transition; 0 before the first.
+    #[inline]
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The transitions numbered above `seen` that are still kept, oldest first. A reader finds a gap by the
+    /// first number it gets.
+    pub fn after(&self, seen: u64) -> impl Iterator<Item = &Numbered> {
+        let oldest = self.last.saturating_sub(EVENTS_MAX as u64);
+        (seen.max(oldest)..self.last)
+            .filter_map(|n| self.events[((n + 1) % EVENTS_MAX as u64) as usize].as_ref())
+    }
+}
+
+impl Default for EventRing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// About 2 KB: two full outages of ten endpoints.
+const EVENTS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_sees_the_gap_and_the_newest_events() {
+        let transition = Transition {
+            from: Phase::Closed,
+            to: Phase::Open,
+            cause: Cause::Failures(5),
+            at: Instant::ORIGIN,
+        };
+        let mut ring = EventRing::new();
+        assert_eq!(ring.after(0).count(), 0);
+        for n in 0..40u16 {
+            ring.push(n, transition);
+        }
+        let numbers: Vec<_> = ring.after(3).map(|event| event.number).collect();
+        assert_eq!(numbers, (9..=40).collect::<Vec<_>>());
+        assert_eq!(ring.after(38).map(|event| event.endpoint).collect::<Vec<_>>(), [38, 39]);
+        assert_eq!(ring.after(40).count() + ring.after(99).count(), 0);
+    }
+}

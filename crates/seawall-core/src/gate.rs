@@ -1,0 +1,112 @@
+//! The gate of a call: the machine that says whether, and to whom, an attempt may go.
+//!
+//! ```text
+//!   a policy     one breaker or none        Pick = ()      Option<CircuitBreaker>
+//!   a gateway    a breaker per endpoint     Pick = index   Picker
+//! ```
+//!
+//! [`Call`](crate::Call) drives either through this trait, so that order, retries and refunds are written once.
+
+use crate::{Admission, CircuitBreaker, Draw, End, Instant, Permit, Refusal, Transition};
+
+/// Says whether and to whom an attempt may go.
+pub trait Gate {
+    /// To whom: `()` where there is only one.
+    type Pick: Copy + PartialEq;
+
+    /// Applies what elapsed time changes, telling every transition with the endpoint it belongs to.
+    fn advance(&mut self, now: Instant, told: impl FnMut(u16, Transition));
+
+    /// Leave to send an attempt, if possible to one not `tried` before in this call.
+    ///
+    /// # Errors
+    /// The refusal, with the soonest time at which anybody may admit.
+    fn admit(
+        &mut self,
+        tried: &[Option<Self::Pick>],
+        now: Instant,
+        draw: impl FnOnce() -> Draw,
+    ) -> Result<(Self::Pick, Permit), Refusal>;
+
+    /// Whether anybody is expected to admit at `at`.
+    ///
+    /// # Errors
+    /// The refusal that would be given.
+    fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal>;
+
+    /// Whether one that is not `tried` would admit now.
+    fn has_fresh(&self, tried: &[Option<Self::Pick>], now: Instant) -> bool;
+
+    /// How an admitted attempt ended.
+    fn report(
+        &mut self,
+        pick: Self::Pick,
+        permit: Permit,
+        end: End,
+        now: Instant,
+    ) -> Option<Transition>;
+
+    /// An admitted attempt holds nothing there any longer; once per admission, after its report.
+    fn leave(&mut self, pick: Self::Pick);
+
+    /// The endpoint's number in events.
+    fn endpoint(pick: Self::Pick) -> u16;
+
+    /// Whether all is well, so that latency seen now is worth learning downwards from.
+    fn is_calm(&self) -> bool;
+}
+
+/// One breaker, or none: everything is admitted.
+impl Gate for Option<CircuitBreaker> {
+    type Pick = ();
+
+    #[inline]
+    fn advance(&mut self, now: Instant, mut told: impl FnMut(u16, Transition)) {
+        if let Some(breaker) = self {
+            while let Some(transition) = breaker.advance(now) {
+                told(0, transition);
+            }
+        }
+    }
+
+    #[inline]
+    fn admit(
+        &mut self,
+        _tried: &[Option<()>],
+        now: Instant,
+        _draw: impl FnOnce() -> Draw,
+    ) -> Result<((), Permit), Refusal> {
+        let Some(breaker) = self else { return Ok(((), Permit::new(0, 0))) };
+        match breaker.admit(now) {
+            Admission::Go(permit) => Ok(((), permit)),
+            Admission::No(refusal) => Err(refusal),
+        }
+    }
+
+    #[inline]
+    fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
+        self.as_ref().map_or(Ok(()), |breaker| breaker.ready_by(at, now))
+    }
+
+    fn has_fresh(&self, _tried: &[Option<()>], _now: Instant) -> bool {
+        false
+    }
+
+    #[inline]
+    fn report(&mut self, _pick: (), permit: Permit, end: End, now: Instant) -> Option<Transition> {
+        self.as_mut()?.report(permit, end, now)
+    }
+
+    #[inline]
+    fn leave(&mut self, _pick: ()) {}
+
+    #[inline]
+    fn endpoint(_pick: ()) -> u16 {
+        0
+    }
+
+    #[inline]
+    fn is_calm(&self) -> bool {
+        self.as_ref().is_none_or(CircuitBreaker::is_closed)
+    }
+}

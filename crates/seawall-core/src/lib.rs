@@ -1,0 +1,92 @@
+//! Failure engineering as pure machines: they decide, something else acts.
+//!
+//! ```text
+//!   words        time  ratio  draw  outcome  permit  refusal  event  invalid
+//!   arithmetic   backoff  budget  quantile
+//!   machines     retry  circuit_breaker  bulkhead  timeout  pick
+//!   composition  gate  plan  call
+//! ```
+//!
+//! No clock, no random numbers, no locks, no I/O, no callbacks: all of these are arguments or results. So a
+//! machine runs the same under a hardware clock, in a simulation of a million calls, and in a test that
+//! writes the instants down.
+//!
+//! # Driving a machine
+//!
+//! 1. `new(config)` checks every setting; afterwards nothing is checked again.
+//! 2. `advance(now)` until it returns `None`: what elapsed time has changed.
+//! 3. `admit(now)`: a [`Permit`] or a [`Refusal`] that says who, why, and when to come back.
+//! 4. `report(permit, end, now)` gives the permit back. A permit of an older epoch frees what it held and
+//!    decides nothing.
+//! 5. `wake_at()` is the next moment when time alone changes the answer.
+//!
+//! `now` may step back: then no time has passed. Changes of phase come back as [`Transition`]s, never through
+//! a callback.
+//!
+//! ```
+//! use core::time::Duration;
+//! use seawall_core::{Admission, CircuitBreaker, CircuitBreakerConfig, End, Instant, Outcome, Phase};
+//!
+//! let mut breaker = CircuitBreaker::new(&CircuitBreakerConfig::default())?;
+//! let mut now = Instant::ORIGIN;
+//! for _ in 0..5 {
+//!     let Admission::Go(permit) = breaker.admit(now) else { unreachable!() };
+//!     breaker.report(permit, End::new(Outcome::Failure, Duration::from_millis(30)), now);
+//! }
+//! assert_eq!(breaker.phase(now), Phase::Open);
+//!
+//! now = now + Duration::from_secs(60);
+//! assert_eq!(breaker.phase(now), Phase::HalfOpen);
+//! # Ok::<(), seawall_core::Invalid>(())
+//! ```
+//!
+//! [`Call`] composes them, in one order, for every kind of driver.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod backoff;
+mod budget;
+mod bulkhead;
+mod call;
+mod circuit_breaker;
+mod draw;
+mod event;
+mod gate;
+mod invalid;
+mod outcome;
+mod permit;
+mod pick;
+mod plan;
+mod quantile;
+mod ratio;
+mod refusal;
+mod retry;
+mod time;
+mod timeout;
+
+pub use backoff::{Backoff, CustomBackoff, Jitter, Strategy};
+pub use budget::{RetryBudget, RetryBudgetSnapshot};
+pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadSnapshot};
+pub use call::{
+    Action, Ask, Call, Counts, Event, Finish, Limit, Parts, Shared, Tally, Visit, WAKE_LATE,
+};
+pub use circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerSnapshot};
+pub use draw::{Draw, Draws};
+pub use event::{Cause, EventRing, Numbered, Phase, Transition};
+pub use gate::Gate;
+pub use invalid::Invalid;
+pub use outcome::{End, Outcome, Verdict};
+pub use permit::{Admission, Permit};
+pub use pick::{EndpointSnapshot, Picker};
+pub use plan::Plan;
+pub use quantile::Sketch;
+pub use ratio::Ratio;
+pub use refusal::{Pattern, Reason, Refusal};
+pub use retry::{Retry, RetryConfig, Stopped};
+pub use time::Instant;
+pub use timeout::{AdaptiveTimeout, Latencies, TimeoutConfig};

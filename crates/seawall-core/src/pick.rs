@@ -1,0 +1,379 @@
+//! The picker: which endpoint of an upstream gets the next attempt.
+//!
+//! ```text
+//!   endpoints ▸ those whose breaker would admit ▸ those not tried in this call, if any
+//!             ▸ a half-open one first, while it has places for probes
+//!             ▸ of two drawn at random, the less loaded        load = latency x (running + 1)
+//! ```
+//!
+//! An open endpoint costs a call nothing: it is not offered. Two random choices (Mitzenmacher 2001) spread load
+//! almost as well as always taking the least loaded, without the herd that rushes to whoever looked idle last.
+//!
+//! Latency is a peak average: a slower answer is believed at once, a faster one by an eighth, and it halves
+//! every second without traffic, so an endpoint that was slow is tried again. A failure counts as five seconds
+//! however fast it came, or the endpoint that fails fastest would look the least loaded.
+//!
+//! Choosing scans the endpoints, which up to some hundreds is cheaper than any index kept beside them.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{
+    CircuitBreaker, CircuitBreakerConfig, CircuitBreakerSnapshot, Draw, End, Instant, Invalid,
+    Outcome, Pattern, Permit, Reason, Refusal, Transition, gate::Gate, time::nanos,
+};
+
+/// The endpoints of one upstream.
+#[derive(Clone, Debug)]
+pub struct Picker {
+    endpoints: Vec<Endpoint>,
+    /// The earliest moment at which time alone changes any endpoint's breaker.
+    wake_at: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Endpoint {
+    breaker: Option<CircuitBreaker>,
+    running: u32,
+    latency: u64,
+    seen: Instant,
+    attempts: u64,
+}
+
+impl Picker {
+    /// `endpoints` of them, each with a breaker of its own if one is configured.
+    ///
+    /// # Errors
+    /// The first setting of the breaker that makes no sense; more than 65 535 endpoints.
+    pub fn new(endpoints: usize, breaker: Option<&CircuitBreakerConfig>) -> Result<Self, Invalid> {
+        if endpoints == 0 || endpoints > usize::from(u16::MAX) {
+            return Err(Invalid::new("endpoints", endpoints, "1 to 65535 endpoints"));
+        }
+        let breaker = breaker.map(CircuitBreaker::new).transpose()?;
+        let endpoint =
+            Endpoint { breaker, running: 0, latency: 0, seen: Instant::ORIGIN, attempts: 0 };
+        Ok(Self { endpoints: alloc::vec![endpoint; endpoints], wake_at: Instant::NEVER })
+    }
+
+    /// When time alone next changes the answer.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        (self.wake_at != Instant::NEVER).then_some(self.wake_at)
+    }
+
+    /// The figures of every endpoint, in order.
+    pub fn snapshot(&self, now: Instant) -> impl Iterator<Item = EndpointSnapshot> {
+        self.endpoints.iter().map(move |endpoint| EndpointSnapshot {
+            running: endpoint.running,
+            latency: Duration::from_nanos(endpoint.latency_at(now)),
+            attempts: endpoint.attempts,
+            breaker: endpoint.breaker.as_ref().map(|breaker| breaker.snapshot(now)),
+        })
+    }
+
+    /// The endpoint for the next attempt, among those that pass `offered`.
+    fn choose(&self, now: Instant, draw: Draw, offered: impl Fn(usize) -> bool) -> Option<usize> {
+        let candidates = || (0..self.endpoints.len()).filter(|n| offered(*n));
+        if let Some(half_open) = candidates().find(|n| self.endpoints[*n].is_half_open()) {
+            return Some(half_open);
+        }
+        let count = candidates().count() as u64;
+        let first = draw.below(count);
+        let mut second = draw.next().below(count.saturating_sub(1));
+        second += u64::from(second >= first);
+        let first = candidates().nth(first as usize)?;
+        let Some(second) = candidates().nth(second as usize) else { return Some(first) };
+        let lighter = self.endpoints[second].load(now) < self.endpoints[first].load(now);
+        Some(if lighter { second } else { first })
+    }
+
+    fn refusal(&self, at: Instant, now: Instant) -> Refusal {
+        let refusals =
+            self.endpoints.iter().filter_map(|endpoint| endpoint.ready_by(at, now).err());
+        let soonest = refusals.min_by_key(|refusal| refusal.retry_after.unwrap_or(Duration::MAX));
+        let reason = soonest.map_or(Reason::Open, |refusal| refusal.reason);
+        Refusal {
+            retry_after: soonest.and_then(|s| s.retry_after),
+            ..Refusal::new(Pattern::Pick, reason)
+        }
+    }
+}
+
+impl Gate for Picker {
+    type Pick = u16;
+
+    #[inline]
+    fn advance(&mut self, now: Instant, mut told: impl FnMut(u16, Transition)) {
+        if now < self.wake_at {
+            return;
+        }
+        self.wake_at = Instant::NEVER;
+        for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
+            endpoint.breaker.advance(now, |_, transition| told(n as u16, transition));
+            self.wake_at = self.wake_at.min(endpoint.wake_at());
+        }
+    }
+
+    fn admit(
+        &mut self,
+        tried: &[Option<u16>],
+        now: Instant,
+        draw: impl FnOnce() -> Draw,
+    ) -> Result<(u16, Permit), Refusal> {
+        let draw = draw();
+        let admits = |n: usize| self.endpoints[n].ready_by(now, now).is_ok();
+        let fresh = |n: usize| !tried.contains(&Some(n as u16)) && admits(n);
+        let chosen = self.choose(now, draw, fresh).or_else(|| self.choose(now, draw, admits));
+        let Some(n) = chosen else { return Err(self.refusal(now, now)) };
+        let endpoint = &mut self.endpoints[n];
+        let ((), permit) = endpoint.breaker.admit(&[], now, || draw)?;
+        endpoint.running += 1;
+        endpoint.attempts += 1;
+        self.wake_at = self.wake_at.min(endpoint.wake_at());
+        Ok((n as u16, permit))
+    }
+
+    fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
+        let ready = self.endpoints.iter().any(|endpoint| endpoint.ready_by(at, now).is_ok());
+        if ready { Ok(()) } else { Err(self.refusal(at, now)) }
+    }
+
+    fn has_fresh(&self, tried: &[Option<u16>], now: Instant) -> bool {
+        self.endpoints.iter().enumerate().any(|(n, endpoint)| {
+            !tried.contains(&Some(n as u16)) && endpoint.ready_by(now, now).is_ok()
+        })
+    }
+
+    fn report(&mut self, pick: u16, permit: Permit, end: End, now: Instant) -> Option<Transition> {
+        let endpoint = self.endpoints.get_mut(usize::from(pick))?;
+        endpoint.learn(end, now);
+        let transition = endpoint.breaker.report((), permit, end, now);
+        self.wake_at = self.wake_at.min(endpoint.wake_at());
+        transition
+    }
+
+    fn leave(&mut self, pick: u16) {
+        if let Some(endpoint) = self.endpoints.get_mut(usize::from(pick)) {
+            endpoint.running = endpoint.running.saturating_sub(1);
+        }
+    }
+
+    #[inline]
+    fn endpoint(pick: u16) -> u16 {
+        pick
+    }
+
+    fn is_calm(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| endpoint.breaker.is_calm())
+    }
+}
+
+impl Endpoint {
+    fn is_half_open(&self) -> bool {
+        self.breaker.as_ref().is_some_and(CircuitBreaker::is_half_open)
+    }
+
+    fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
+        self.breaker.ready_by(at, now)
+    }
+
+    fn wake_at(&self) -> Instant {
+        self.breaker.as_ref().and_then(CircuitBreaker::wake_at).unwrap_or(Instant::NEVER)
+    }
+
+    fn learn(&mut self, end: End, now: Instant) {
+        let latency = self.latency_at(now);
+        let sample = match end.outcome {
+            Outcome::Success => nanos(end.took),
+            Outcome::Failure => nanos(end.took.max(FAILURE_COSTS)),
+            // An attempt that was cut short says only that it would have taken longer.
+            Outcome::Ignored => nanos(end.took).max(latency),
+        };
+        self.latency =
+            if sample >= latency { sample } else { latency - (latency - sample) / FASTER_BY };
+        self.seen = now;
+    }
+
+    fn latency_at(&self, now: Instant) -> u64 {
+        let halvings = now.since(self.seen).as_secs() / HALF_LIFE.as_secs();
+        self.latency.checked_shr(halvings.min(64) as u32).unwrap_or(0)
+    }
+
+    fn load(&self, now: Instant) -> u64 {
+        let latency = self.latency_at(now);
+        // Nothing known, and one is already on its way to find out: the others first.
+        if latency < UNKNOWN_BELOW && self.running > 0 {
+            return nanos(FAILURE_COSTS).saturating_add(u64::from(self.running));
+        }
+        latency.saturating_mul(u64::from(self.running) + 1)
+    }
+}
+
+/// What one endpoint of a [`Picker`] shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointSnapshot {
+    /// Attempts running there.
+    pub running: u32,
+    /// Its latency as the picker sees it, failures counted as five seconds.
+    pub latency: Duration,
+    /// Attempts sent there, ever.
+    pub attempts: u64,
+    /// Its breaker.
+    pub breaker: Option<CircuitBreakerSnapshot>,
+}
+
+/// linkerd2-proxy's penalty for a failure.
+const FAILURE_COSTS: Duration = Duration::from_secs(5);
+/// A failure's five seconds fade below a millisecond in about as long as the gateway's breaker stays open twice.
+const HALF_LIFE: Duration = Duration::from_secs(1);
+/// A faster answer moves the average by an eighth, TCP's weight for round trips (RFC 6298).
+const FASTER_BY: u64 = 8;
+/// Below ten microseconds no network answers: the average has faded.
+const UNKNOWN_BELOW: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Draws, Phase};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn picker(endpoints: usize) -> Picker {
+        let config =
+            CircuitBreakerConfig { open_for: 5_000 * MS, ..CircuitBreakerConfig::default() };
+        Picker::new(endpoints, Some(&config)).unwrap()
+    }
+
+    /// Sends `calls` one after the other, 1 ms apart, each taking `took(endpoint)`; returns how many went where.
+    fn send(picker: &mut Picker, calls: u64, end: impl Fn(u16) -> (Outcome, Duration)) -> Vec<u64> {
+        let mut seen = alloc::vec![0; picker.endpoints.len()];
+        let mut running: Vec<(Instant, u16, Permit, End)> = Vec::new();
+        for n in 0..calls {
+            let now = Instant::ORIGIN + MS * n as u32;
+            picker.advance(now, |_, _| {});
+            running.sort_by_key(|(at, ..)| core::cmp::Reverse(*at));
+            while running.last().is_some_and(|(at, ..)| *at <= now) {
+                let (at, pick, permit, end) = running.pop().unwrap();
+                picker.report(pick, permit, end, at);
+                picker.leave(pick);
+            }
+            if let Ok((pick, permit)) = picker.admit(&[], now, || Draws::nth(5, n)) {
+                let (outcome, took) = end(pick);
+                seen[usize::from(pick)] += 1;
+                running.push((now + took, pick, permit, End::new(outcome, took)));
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn equal_endpoints_get_equal_shares() {
+        let seen = send(&mut picker(4), 8_000, |_| (Outcome::Success, 5 * MS));
+        assert!(seen.iter().all(|n| (1_700..2_300).contains(n)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_ten_times_slower_endpoint_gets_less_than_a_fifth_of_its_share() {
+        let seen = send(&mut picker(4), 8_000, |n| {
+            (Outcome::Success, if n == 2 { 50 * MS } else { 5 * MS })
+        });
+        assert!(seen[2] < 2_000 / 5, "{seen:?}");
+        assert!(seen[2] > 0, "it is still looked at: {seen:?}");
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_fast_attracts_nothing() {
+        let without = Picker::new(3, None).unwrap();
+        let seen = send(&mut without.clone(), 3_000, |n| {
+            if n == 0 { (Outcome::Failure, MS / 10) } else { (Outcome::Success, 5 * MS) }
+        });
+        assert!(seen[0] < 3_000 / 20, "{seen:?}");
+    }
+
+    #[test]
+    fn an_endpoint_not_tried_goes_first_and_an_open_one_is_not_offered() {
+        let mut picker = picker(3);
+        for _ in 0..5 {
+            let (pick, permit) =
+                picker.admit(&[Some(1), Some(2)], Instant::ORIGIN, || Draw::new(7)).unwrap();
+            assert_eq!(pick, 0);
+            picker.report(pick, permit, End::new(Outcome::Failure, MS), Instant::ORIGIN);
+            picker.leave(pick);
+        }
+        assert_eq!(
+            picker.snapshot(Instant::ORIGIN).next().unwrap().breaker.unwrap().phase,
+            Phase::Open
+        );
+        for n in 0..100 {
+            let (pick, _) = picker.admit(&[Some(1)], Instant::ORIGIN, || Draws::nth(1, n)).unwrap();
+            assert_eq!(pick, 2);
+            let (pick, _) =
+                picker.admit(&[Some(1), Some(2)], Instant::ORIGIN, || Draws::nth(1, n)).unwrap();
+            assert_ne!(pick, 0, "all but the open one were tried: one of them again");
+        }
+        assert!(picker.has_fresh(&[Some(1)], Instant::ORIGIN));
+        assert!(!picker.has_fresh(&[Some(1), Some(2)], Instant::ORIGIN));
+    }
+
+    #[test]
+    fn when_nobody_admits_the_soonest_is_named_and_probes_go_first_after_it() {
+        let mut picker = picker(2);
+        for wait in [0u32, 1] {
+            let now = Instant::ORIGIN + 1_000 * MS * wait;
+            for _ in 0..5 {
+                let (pick, permit) =
+                    picker.admit(&[Some(1 - wait as u16)], now, || Draw::new(0)).unwrap();
+                picker.report(pick, permit, End::new(Outcome::Failure, MS), now);
+                picker.leave(pick);
+            }
+        }
+        let now = Instant::ORIGIN + 2_000 * MS;
+        let refusal = picker.admit(&[], now, || Draw::new(0)).unwrap_err();
+        assert_eq!((refusal.by, refusal.retry_after), (Pattern::Pick, Some(3_000 * MS)));
+        assert_eq!(picker.ready_by(now + 3_000 * MS, now), Ok(()));
+        assert!(picker.ready_by(now + 2_999 * MS, now).is_err());
+        assert_eq!(picker.wake_at(), Some(Instant::ORIGIN + 5_000 * MS));
+
+        let now = Instant::ORIGIN + 5_000 * MS;
+        let mut changed = Vec::new();
+        picker.advance(now, |n, transition| changed.push((n, transition.to)));
+        assert_eq!(changed, [(0, Phase::HalfOpen)]);
+        let probes: Vec<_> =
+            (0..3).map(|_| picker.admit(&[], now, || Draw::new(1)).unwrap()).collect();
+        assert!(probes.iter().all(|(pick, _)| *pick == 0));
+        assert_eq!(picker.admit(&[], now, || Draw::new(1)).unwrap_err().reason, Reason::ProbesOut);
+    }
+
+    proptest! {
+        #[test]
+        fn what_entered_leaves_and_nobody_open_is_picked(
+            endpoints in 1usize..5, steps in prop::collection::vec((0u8..4, any::<u64>(), 0u64..2_000), 0..300),
+        ) {
+            let mut picker = picker(endpoints);
+            let (mut now, mut held) = (Instant::ORIGIN, Vec::new());
+            for (kind, bits, wait) in steps {
+                now = now + MS * wait as u32;
+                picker.advance(now, |_, _| {});
+                if kind == 0 || held.is_empty() {
+                    if let Ok((pick, permit)) = picker.admit(&[], now, || Draw::new(bits)) {
+                        let phase = picker.endpoints[usize::from(pick)].breaker.as_ref().unwrap().phase(now);
+                        prop_assert!(phase != Phase::Open);
+                        held.push((pick, permit));
+                    }
+                } else {
+                    let (pick, permit) = held.remove(bits as usize % held.len());
+                    let outcome = [Outcome::Success, Outcome::Failure, Outcome::Ignored][usize::from(kind) - 1];
+                    picker.report(pick, permit, End::new(outcome, MS), now);
+                    picker.leave(pick);
+                }
+                let running: u32 = picker.endpoints.iter().map(|endpoint| endpoint.running).sum();
+                prop_assert_eq!(running as usize, held.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a call will do, worked out once from the configuration and read by every call.
+
+use core::time::Duration;
+
+use crate::Retry;
+
+/// The settings a [`Call`](crate::Call) consults. The machines' own settings are in the machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written out by every door")]
+pub struct Plan {
+    /// How long the whole call may take, waits included; `None`: no limit.
+    pub deadline: Option<Duration>,
+    /// How attempts follow one another; `None`: one attempt.
+    pub retry: Option<Retry>,
+    /// The configured limit on one attempt, and the cap of a learned one; `None`: no limit.
+    pub attempt: Option<Duration>,
+    /// Whether an attempt that ran into its own limit may be followed by another.
+    pub retry_timeouts: bool,
+    /// Whether a retry towards an endpoint not yet tried costs nothing if the attempt it replaces certainly
+    /// never reached its callee. Only where there are endpoints to choose from.
+    pub free_if_unreached: bool,
+}
+
+impl Plan {
+    /// From what age an attempt that ended without an answer is the callee's failure, before anything is
+    /// learned: a second, or half of a deadline shorter than two.
+    ///
+    /// It comes from the policy's deadline, never from what one caller has left, or a caller with 5 ms would
+    /// poison the breaker for all.
+    #[must_use]
+    pub fn late_after(&self) -> Duration {
+        self.deadline.map_or(LATE_AFTER_MAX, |deadline| (deadline / 2).min(LATE_AFTER_MAX))
+    }
+}
+
+/// Nothing configured: one attempt without limits.
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            deadline: None,
+            retry: None,
+            attempt: None,
+            retry_timeouts: true,
+            free_if_unreached: false,
+        }
+    }
+}
+
+/// A person waiting notices a second (Nielsen 1993).
+pub(crate) const LATE_AFTER_MAX: Duration = Duration::from_secs(1);

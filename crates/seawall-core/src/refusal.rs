@@ -1,0 +1,106 @@
+//! A no, with its three answers: who refused, why, and when to ask again.
+
+use core::{fmt, time::Duration};
+
+/// Which pattern refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pattern {
+    /// The deadline of the whole call.
+    Deadline,
+    /// The retry budget.
+    RetryBudget,
+    /// The picker of endpoints: no endpoint admits.
+    Pick,
+    /// The circuit breaker.
+    CircuitBreaker,
+    /// The bulkhead.
+    Bulkhead,
+}
+
+impl Pattern {
+    /// The name, as in configuration and statistics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::RetryBudget => "retry_budget",
+            Self::Pick => "pick",
+            Self::CircuitBreaker => "circuit_breaker",
+            Self::Bulkhead => "bulkhead",
+        }
+    }
+}
+
+/// Why it refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The breaker is open.
+    Open,
+    /// The breaker is half-open and all its probes are out.
+    ProbesOut,
+    /// An operator forced the breaker open.
+    ForcedOpen,
+    /// Every place is taken.
+    Full,
+    /// What was asked for cannot end before the deadline.
+    TooLate,
+    /// Retries have used up what first attempts earned.
+    Exhausted,
+}
+
+impl Reason {
+    /// The reason in words, to stand after the pattern's name.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::ProbesOut => "half-open, all probes out",
+            Self::ForcedOpen => "forced open",
+            Self::Full => "full",
+            Self::TooLate => "cannot end before the deadline",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// Who refused, why, and when to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Who refused.
+    pub by: Pattern,
+    /// Why.
+    pub reason: Reason,
+    /// How long from now until asking again makes sense. `None`: no time can be named, because the answer
+    /// depends on others (a full bulkhead) or will not change by waiting (a forced state).
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal that names no time.
+    #[must_use]
+    pub const fn new(by: Pattern, reason: Reason) -> Self {
+        Self { by, reason, retry_after: None }
+    }
+
+    /// The same refusal with the time to ask again.
+    #[must_use]
+    pub const fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.by.name(), self.reason.words())?;
+        match self.retry_after {
+            Some(wait) => write!(f, ", retry after {wait:.1?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}

@@ -1,0 +1,200 @@
+//! Whether and when another attempt may follow the one that just ended.
+//!
+//! ```text
+//!   verdict retryable? ▸ request repeatable? ▸ a retry left? ▸ wait ends before the deadline?
+//!     ▸ somebody admits by then? ▸ the budget pays?  ▸ wait, then try again
+//! ```
+//!
+//! The first no in that row is why nothing followed, and it is kept ([`Stopped`]): "the dependency is down" and
+//! "we stopped asking" are different pages of the night's work.
+
+use core::time::Duration;
+
+use crate::{
+    Backoff, Draw, Invalid, Jitter, Outcome, Ratio, Refusal, Strategy, Verdict, invalid::first,
+};
+
+/// Settings of [`Retry`] and of the budget beside it. The defaults are the guide's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "configuration, written with struct update from Default"
+)]
+pub struct RetryConfig {
+    /// Attempts after the first. Default 3; 0 to 100. 0 turns retries off.
+    pub max_retries: u32,
+    /// The first delay. Default 100 ms.
+    pub base_delay: Duration,
+    /// No delay is longer, jitter included. Default 60 s; at least `base_delay`.
+    pub max_delay: Duration,
+    /// How delays are scattered. Default half of the delay on either side.
+    pub jitter: Jitter,
+    /// How delays grow. Default exponential.
+    pub strategy: Strategy,
+    /// Retries earned per first attempt ([`RetryBudget`](crate::RetryBudget)). Default 10 %; 0 to 1000 %.
+    pub budget: Ratio,
+    /// Whether the budget is topped up with time, for services too quiet to earn retries. Default false.
+    pub trickle: bool,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self {
+            max_retries: 3,
+            base_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(60),
+            jitter: Jitter::Fraction(Ratio::percent(50)),
+            strategy: Strategy::Exponential,
+            budget: Ratio::percent(10),
+            trickle: false,
+        }
+    }
+}
+
+impl RetryConfig {
+    /// Tells every setting that makes no sense.
+    pub fn check(&self, found: &mut dyn FnMut(Invalid)) {
+        if self.max_retries > MAX_RETRIES {
+            found(Invalid::new("retry.max_retries", self.max_retries, "0 to 100"));
+        }
+        if self.max_delay < self.base_delay {
+            let value = alloc::format!("{:?}", self.max_delay);
+            found(Invalid::new("retry.max_delay", value, "at least base_delay"));
+        }
+        if let Jitter::Fraction(fraction) = self.jitter
+            && fraction > Ratio::ONE
+        {
+            found(Invalid::new("retry.jitter", fraction, "0% to 100%"));
+        }
+        if self.budget > Ratio::percent(1_000) {
+            found(Invalid::new("retry.budget", self.budget, "0% to 1000% of first attempts"));
+        }
+    }
+}
+
+/// When to retry. A value without state: the account is [`RetryBudget`](crate::RetryBudget), the attempt's
+/// number belongs to the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    max_retries: u32,
+    backoff: Backoff,
+}
+
+impl Retry {
+    /// A schedule from its settings.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn new(config: &RetryConfig) -> Result<Self, Invalid> {
+        first(|found| config.check(found))?;
+        let backoff = Backoff {
+            base: config.base_delay,
+            cap: config.max_delay,
+            strategy: config.strategy.clone(),
+            jitter: config.jitter,
+        };
+        Ok(Self { max_retries: config.max_retries, backoff })
+    }
+
+    /// Retries a call may make.
+    #[inline]
+    #[must_use]
+    pub const fn max_retries(&self) -> u32 {
+        self.max_retries
+    }
+
+    /// How long to wait before retry number `retry` (0 for the first) of an attempt that ended with `verdict`.
+    ///
+    /// The callee's own hint wins and is only ever lengthened, by up to half, so that all who were told the
+    /// same second do not come back in it. Without one, "later" (429) waits twice as long as a failure.
+    #[must_use]
+    pub fn delay(&self, retry: u32, verdict: &Verdict, draw: Draw) -> Duration {
+        if let Some(hint) = verdict.retry_after {
+            return draw.between(hint, hint.saturating_add(hint / 2));
+        }
+        let delay = self.backoff.delay(retry, draw);
+        match verdict.outcome {
+            Outcome::Ignored => delay.saturating_mul(2).min(self.backoff.cap),
+            Outcome::Success | Outcome::Failure => delay,
+        }
+    }
+}
+
+/// Why no other attempt followed the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// There was no need: it succeeded.
+    Succeeded,
+    /// The policy does not retry.
+    NoRetry,
+    /// The verdict says another attempt would end the same way.
+    NotRetryable,
+    /// The request must not or cannot be sent twice.
+    NotRepeatable,
+    /// All retries are used.
+    MaxRetries,
+    /// The wait would have ended after the deadline, or the deadline has passed.
+    Deadline,
+    /// A machine refused: the retry budget, the breaker, the bulkhead.
+    Refused(Refusal),
+}
+
+/// More than anyone has asked for; it keeps an attempt's number in a byte.
+const MAX_RETRIES: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::Draws;
+
+    fn retry() -> Retry {
+        Retry::new(&RetryConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn a_hint_is_never_undercut_and_never_stretched_by_more_than_half() {
+        let hint = Duration::from_secs(7);
+        let mut draws = Draws::seeded(3);
+        for verdict in [Verdict::LATER, Verdict::FAILURE] {
+            for _ in 0..1_000 {
+                let delay = retry().delay(0, &verdict.after(Some(hint)), draws.draw());
+                assert!(delay >= hint && delay <= hint * 3 / 2, "{delay:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn later_without_a_hint_waits_twice_as_long_as_a_failure() {
+        for k in 0..5 {
+            let draw = Draws::nth(9, u64::from(k));
+            let (failure, later) = (
+                retry().delay(k, &Verdict::FAILURE, draw),
+                retry().delay(k, &Verdict::LATER, draw),
+            );
+            assert_eq!(later, failure * 2, "retry {k}");
+        }
+    }
+
+    #[test]
+    fn every_senseless_setting_is_told() {
+        let config = RetryConfig {
+            max_retries: 101,
+            base_delay: Duration::from_secs(2),
+            max_delay: Duration::from_secs(1),
+            jitter: Jitter::Fraction(Ratio::percent(101)),
+            budget: Ratio::percent(1_001),
+            ..RetryConfig::default()
+        };
+        let mut fields = Vec::new();
+        config.check(&mut |invalid| fields.push(invalid.field));
+        assert_eq!(
+            fields,
+            ["retry.max_retries", "retry.max_delay", "retry.jitter", "retry.budget"]
+        );
+        assert_eq!(Retry::new(&config).unwrap_err().field, "retry.max_retries");
+        RetryConfig::default().check(&mut |invalid| panic!("{invalid}"));
+    }
+}

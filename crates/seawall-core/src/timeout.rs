@@ -1,0 +1,617 @@
+//! The adaptive timeout: a limit on one attempt, learned from how long attempts take.
+//!
+//! ```text
+//!   attempt ─────┐ not learned            ┌─ quantile out of reach (too much was cut): towards the cap
+//!                │                  ┌─────┘
+//!                │ warm_up-th       │ +50 % a second at most
+//!   factor x Q   └──────────────────┘     └─┐
+//!                  sample                   └─┐ -10 % a second at most; none while
+//!   floor ─────────────────────────────────── └──  cuts are over 5 % or the limit is held
+//! ```
+//!
+//! The target is `factor` x the `quantile` of latency, within `floor` and `attempt`. The limit goes there
+//! at the `warm_up`-th sample at once, and from then on steps towards it at most once a second, on the
+//! first sample after the second is over; a target within 5 % of it is left alone.
+//!
+//! The limit shapes the very samples it is learned from: whatever it cuts is never seen to end. Learned
+//! from the rest alone, each round would cut the new tail and walk the limit down to the floor. Three
+//! rules break the circle: a cut attempt counts as longer than its age (see [`Sketch`]); the limit rises
+//! when too much is cut to know the quantile; and it does not fall while cuts, or a breaker that is not
+//! closed, say that the samples are those of trouble. It rises fast, for each second below the true
+//! latency fails healthy calls, and falls slowly, for a second above it costs only waiting.
+//!
+//! Nothing is computed per call: the limit is a field, and a sample is one addition.
+
+use alloc::format;
+use core::time::Duration;
+
+use crate::{
+    Instant, Invalid, Ratio,
+    invalid::first,
+    quantile::{LARGEST, Sketch},
+    time::nanos,
+};
+
+/// Settings of [`AdaptiveTimeout`]: the guide's hierarchy of limits, and how the attempt limit is learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written out with `..Default::default()`")]
+pub struct TimeoutConfig {
+    /// Limit on connecting. Default 3 s; more than 0.
+    pub connect: Duration,
+    /// Limit on silence between two reads. Default 30 s; more than 0.
+    pub read: Duration,
+    /// Limit on one attempt, and cap of the learned limit. Default 60 s; more than 0.
+    pub attempt: Duration,
+    /// Whether to learn the attempt limit from latency. Default true.
+    pub adaptive: bool,
+    /// The quantile of latency to learn from. Default 95 %; at least 50 %, below 100 %.
+    pub quantile: Ratio,
+    /// What the quantile is multiplied by. Default 1.5; 1 to 100.
+    pub factor: Ratio,
+    /// Samples needed before anything is learned, and kept for want of newer ones. Default 100; at least 1.
+    pub warm_up: u32,
+    /// The learned limit never falls below this. Default 10 ms, twice the grain of coarse timers and
+    /// more; more than 0, and at most `attempt` if `adaptive`.
+    pub floor: Duration,
+}
+
+impl TimeoutConfig {
+    /// Tells everything that is wrong with these settings.
+    pub fn check(&self, found: &mut dyn FnMut(Invalid)) {
+        for (field, limit) in [
+            ("timeout.connect", self.connect),
+            ("timeout.read", self.read),
+            ("timeout.attempt", self.attempt),
+            ("timeout.floor", self.floor),
+        ] {
+            if limit.is_zero() {
+                found(Invalid::new(field, "0s", "more than 0"));
+            }
+        }
+        if !(QUANTILE_MIN..Ratio::ONE).contains(&self.quantile) {
+            found(Invalid::new("timeout.quantile", self.quantile, "at least 50%, below 100%"));
+        }
+        if !(Ratio::ONE..=FACTOR_MAX).contains(&self.factor) {
+            found(Invalid::new("timeout.factor", self.factor.as_f64(), "1 to 100"));
+        }
+        if self.warm_up == 0 {
+            found(Invalid::new("timeout.warm_up", self.warm_up, "at least 1"));
+        }
+        if self.adaptive && self.floor > self.attempt && !self.attempt.is_zero() {
+            let expected = if self.attempt < FLOOR {
+                "at most timeout.attempt, which is below the default floor of 10ms: lower both"
+            } else {
+                "at most timeout.attempt"
+            };
+            found(Invalid::new("timeout.floor", format!("{:?}", self.floor), expected));
+        }
+    }
+}
+
+impl Default for TimeoutConfig {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            read: Duration::from_secs(30),
+            attempt: Duration::from_secs(60),
+            adaptive: true,
+            quantile: Ratio::percent(95),
+            factor: Ratio::percent(150),
+            warm_up: 100,
+            floor: FLOOR,
+        }
+    }
+}
+
+/// A limit on one attempt that follows the latency of its callee. 5.6 KB.
+///
+/// ```
+/// use core::time::Duration;
+/// use seawall_core::{AdaptiveTimeout, Instant, TimeoutConfig};
+///
+/// let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default())?;
+/// for _ in 0..99 {
+///     timeout.record(Duration::from_millis(10), Instant::ORIGIN);
+/// }
+/// assert_eq!(timeout.limit(), Duration::from_secs(60));
+/// timeout.record(Duration::from_millis(10), Instant::ORIGIN);
+/// assert_eq!(timeout.limit().as_millis(), 15); // 1.5 x the P95
+/// # Ok::<(), seawall_core::Invalid>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AdaptiveTimeout {
+    config: TimeoutConfig,
+    sketch: Sketch,
+    learned: Option<Duration>,
+    /// Ended samples still missing before anything is learned.
+    missing: u32,
+    /// When the limit is due to be learned again.
+    due: Instant,
+    held: bool,
+}
+
+/// What an [`AdaptiveTimeout`] knows, as of its last sample. A quantile is `None` while unknown: nothing
+/// ended lately, or too much was cut to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Latencies {
+    /// The median.
+    pub p50: Option<Duration>,
+    /// 95 %.
+    pub p95: Option<Duration>,
+    /// 99 %.
+    pub p99: Option<Duration>,
+    /// 99.9 %.
+    pub p999: Option<Duration>,
+    /// The limit on an attempt: learned, or as configured.
+    pub limit: Duration,
+    /// How many ended samples the quantiles rest on, after ageing.
+    pub samples: u64,
+    /// Whether the limit is to be learned; it is as configured until it has been.
+    pub adaptive: bool,
+}
+
+impl AdaptiveTimeout {
+    /// A timeout that has learned nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The first thing [`TimeoutConfig::check`] finds.
+    pub fn new(config: TimeoutConfig) -> Result<Self, Invalid> {
+        first(|found| config.check(found))?;
+        Ok(Self {
+            sketch: Sketch::keeping(config.warm_up),
+            learned: None,
+            missing: config.warm_up,
+            due: Instant::ORIGIN,
+            held: false,
+            config,
+        })
+    }
+
+    /// An attempt ended by itself after `took`.
+    #[inline]
+    pub fn record(&mut self, took: Duration, now: Instant) {
+        self.sketch.record(took, now);
+        self.missing = self.missing.saturating_sub(1);
+        self.learn_if_due(now);
+    }
+
+    /// An attempt was cut at `age`, by this limit or anything else, while it ran.
+    #[inline]
+    pub fn censor(&mut self, age: Duration, now: Instant) {
+        self.sketch.censor(age, now);
+        self.learn_if_due(now);
+    }
+
+    /// Whether the limit may not fall for now: the breaker is not closed, so samples are few and odd.
+    #[inline]
+    pub const fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// The learned limit; `None` before `warm_up` samples have ended, and when not adaptive.
+    #[inline]
+    #[must_use]
+    pub const fn learned(&self) -> Option<Duration> {
+        self.learned
+    }
+
+    /// The limit on an attempt: the learned one, else the configured one.
+    #[inline]
+    #[must_use]
+    pub const fn limit(&self) -> Duration {
+        match self.learned {
+            Some(limit) => limit,
+            None => self.config.attempt,
+        }
+    }
+
+    /// For people and gauges. Reads the whole sketch, about a microsecond: take it from a clone rather
+    /// than under a lock that calls wait for.
+    #[must_use]
+    pub fn snapshot(&self) -> Latencies {
+        let [p50, p95, p99, p999] = self.sketch.quantiles(SHOWN);
+        Latencies {
+            p50,
+            p95,
+            p99,
+            p999,
+            limit: self.limit(),
+            samples: self.sketch.samples(),
+            adaptive: self.config.adaptive,
+        }
+    }
+
+    #[inline]
+    fn learn_if_due(&mut self, now: Instant) {
+        if self.missing == 0 && self.config.adaptive && now >= self.due {
+            self.learn(now);
+        }
+    }
+
+    #[cold]
+    fn learn(&mut self, now: Instant) {
+        self.due = now + LEARN_EVERY;
+        let target = self.target();
+        self.learned = match self.learned {
+            Some(limit) => Some(self.step(limit, target.unwrap_or(self.config.attempt))),
+            // The first value is taken as it is, so it has to be a known one.
+            None => target,
+        };
+    }
+
+    /// Where the limit should be; `None` when the quantile is out of reach.
+    fn target(&self) -> Option<Duration> {
+        let latency = self.sketch.quantile(self.config.quantile).filter(|&read| read < LARGEST)?;
+        let target = Duration::from_nanos(self.config.factor.of(nanos(latency)));
+        Some(target.clamp(self.config.floor, self.config.attempt))
+    }
+
+    /// From `limit` towards `target`, as far as one second may go.
+    fn step(&self, limit: Duration, target: Duration) -> Duration {
+        if limit.abs_diff(target) <= limit / NEAR {
+            limit
+        } else if target > limit {
+            target.min(limit.saturating_add(limit / RISE))
+        } else if self.held || self.sketch.censored_share() > CENSORED_MAX {
+            limit
+        } else {
+            target.max(limit - limit / FALL)
+        }
+    }
+}
+
+/// Learning reads 2 688 counters: once a second that is lost in the noise, and the limit still follows
+/// a change within a few seconds.
+const LEARN_EVERY: Duration = Duration::from_secs(1);
+
+/// Differences up to 1/20 = 5 % are the sampling error of a P95 from some hundred samples: no reason to move.
+const NEAR: u32 = 20;
+/// A rise of at most 1/2 = 50 % doubles the limit in two seconds: one outlier does not set it, a slower
+/// callee has it soon.
+const RISE: u32 = 2;
+/// A fall of at most 1/10 = 10 %: a lull of a second takes away little, and a minute undoes any rise.
+const FALL: u32 = 10;
+/// At factor 1.5 on the P95 a healthy long tail is cut 1 to 3 % of the time; more than 5 % is trouble.
+const CENSORED_MAX: Ratio = Ratio::percent(5);
+
+/// Two timer ticks of 1 to 5 ms: a shorter limit would measure the timer, not the callee.
+const FLOOR: Duration = Duration::from_millis(10);
+/// Below the median a limit would fail most calls it was learned from.
+const QUANTILE_MIN: Ratio = Ratio::percent(50);
+/// A hundred times the latency is no limit any more; such a setting is a per cent taken for a factor.
+const FACTOR_MAX: Ratio = Ratio::percent(10_000);
+/// The guide's statistics.
+const SHOWN: [Ratio; 4] =
+    [Ratio::percent(50), Ratio::percent(95), Ratio::percent(99), Ratio::from_ppm(999_000)];
+
+#[cfg(test)]
+mod tests {
+    use alloc::{string::ToString, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Draws;
+
+    const START: Instant = Instant::from_nanos(3_600_000_000_000);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn secs(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    fn close(limit: Duration, to: Duration, percent: u32) -> bool {
+        limit.abs_diff(to) <= to * percent / 100
+    }
+
+    /// A timeout under load: a call every 5 ms, cut at the limit if it would run longer.
+    struct Load {
+        timeout: AdaptiveTimeout,
+        now: Instant,
+        calls: u32,
+        cuts: u32,
+    }
+
+    impl Load {
+        fn on(config: TimeoutConfig) -> Self {
+            let timeout = AdaptiveTimeout::new(config).unwrap();
+            Self { timeout, now: START, calls: 0, cuts: 0 }
+        }
+
+        /// Learned from ten seconds of 10 ms.
+        fn learned() -> Self {
+            let mut load = Self::on(TimeoutConfig::default());
+            load.run(secs(10), || ms(10));
+            assert!(close(load.timeout.limit(), ms(15), 1));
+            load
+        }
+
+        fn call(&mut self, would_take: Duration) {
+            self.now = self.now + ms(5);
+            self.calls += 1;
+            let limit = self.timeout.limit();
+            if would_take > limit {
+                self.cuts += 1;
+                self.timeout.censor(limit, self.now);
+            } else {
+                self.timeout.record(would_take, self.now);
+            }
+        }
+
+        fn run(&mut self, how_long: Duration, mut latency: impl FnMut() -> Duration) {
+            let until = self.now + how_long;
+            while self.now < until {
+                self.call(latency());
+            }
+        }
+    }
+
+    /// Log-normal, with its median and the standard deviation of its logarithm.
+    fn log_normal(draws: &mut Draws, median: Duration, sigma: f64) -> Duration {
+        let uniform = |draws: &mut Draws| draws.draw().below(1 << 32) as f64 / 2_f64.powi(32);
+        let normal = (0..12).map(|_| uniform(draws)).sum::<f64>() - 6.0;
+        median.mul_f64((sigma * normal).exp())
+    }
+
+    #[test]
+    fn it_learns_at_the_hundredth_sample() {
+        let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
+        (0..99).for_each(|_| timeout.record(ms(10), START));
+        (0..4).for_each(|_| timeout.censor(secs(60), START));
+        assert_eq!((timeout.learned(), timeout.limit()), (None, secs(60)));
+        timeout.record(ms(10), START);
+        assert!(close(timeout.learned().unwrap(), ms(15), 1), "{timeout:?}");
+        assert_eq!(timeout.learned(), Some(timeout.limit()));
+    }
+
+    #[test]
+    fn what_is_not_adaptive_learns_nothing_but_still_measures() {
+        let config = TimeoutConfig { adaptive: false, ..TimeoutConfig::default() };
+        let mut timeout = AdaptiveTimeout::new(config).unwrap();
+        (0..1_000).for_each(|_| timeout.record(ms(10), Instant::NEVER));
+        assert_eq!((timeout.learned(), timeout.limit()), (None, secs(60)));
+        let latencies = timeout.snapshot();
+        assert_eq!((latencies.samples, latencies.adaptive), (1_000, false));
+        assert!(close(latencies.p999.unwrap(), ms(10), 1));
+    }
+
+    #[test]
+    fn a_first_value_has_to_be_known() {
+        let mut load = Load::on(TimeoutConfig::default());
+        (0..20).for_each(|_| load.timeout.censor(secs(1), START));
+        (0..100).for_each(|_| load.timeout.record(ms(10), START));
+        assert_eq!(load.timeout.learned(), None, "one in six was cut");
+        load.run(secs(20), || ms(10));
+        assert!(close(load.timeout.learned().unwrap(), ms(15), 1));
+    }
+
+    #[test]
+    fn a_slow_warm_up_learns_from_all_its_samples() {
+        let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
+        for i in 1..=100 {
+            timeout.record(ms(i), START + secs(60 * i));
+        }
+        assert_eq!(timeout.snapshot().samples, 100);
+        assert!(close(timeout.limit(), ms(95) * 3 / 2, 1));
+    }
+
+    #[test]
+    fn floor_and_cap_hold() {
+        let mut load = Load::on(TimeoutConfig::default());
+        load.run(secs(1), || Duration::from_micros(400));
+        assert_eq!(load.timeout.limit(), ms(10));
+        let mut load = Load::on(TimeoutConfig { attempt: secs(2), ..TimeoutConfig::default() });
+        load.run(secs(1), || ms(1_900));
+        assert_eq!(load.timeout.learned(), Some(secs(2)));
+    }
+
+    #[test]
+    fn what_the_sketch_cannot_tell_apart_is_out_of_reach() {
+        let mut load = Load::on(TimeoutConfig { attempt: secs(600), ..TimeoutConfig::default() });
+        load.run(secs(10), || secs(90));
+        assert_eq!(load.timeout.limit(), secs(600));
+    }
+
+    #[test]
+    fn it_moves_at_most_once_a_second_and_only_beyond_five_per_cent() {
+        let mut load = Load::learned();
+        let before = load.timeout.limit();
+        load.run(secs(30), || Duration::from_micros(10_300));
+        assert_eq!(load.timeout.limit(), before);
+        let mut moves = Vec::new();
+        for _ in 0..30 * 200 {
+            let limit = load.timeout.limit();
+            load.call(ms(14));
+            if load.timeout.limit() != limit {
+                moves.push((load.now, load.timeout.limit()));
+            }
+        }
+        assert!(close(load.timeout.limit(), ms(21), 5), "{:?}", load.timeout);
+        assert!(!moves.is_empty());
+        assert!(moves.is_sorted_by(|(a, low), (b, high)| b.since(*a) >= secs(1) && low < high));
+    }
+
+    #[test]
+    fn it_falls_by_a_tenth_a_second_and_not_while_held() {
+        let mut load = Load::on(TimeoutConfig::default());
+        load.run(secs(10), || ms(100));
+        load.timeout.hold(true);
+        load.run(secs(60), || ms(20));
+        assert!(close(load.timeout.limit(), ms(150), 1), "held");
+        load.timeout.hold(false);
+        load.run(ms(1_000), || ms(20));
+        assert!(close(load.timeout.limit(), ms(135), 1), "{:?}", load.timeout);
+        load.run(secs(60), || ms(20));
+        assert!(close(load.timeout.limit(), ms(30), 5));
+    }
+
+    #[test]
+    fn a_hang_never_lowers_the_limit() {
+        for held in [false, true] {
+            let mut load = Load::learned();
+            load.timeout.hold(held);
+            let mut limit = load.timeout.limit();
+            for _ in 0..120 * 200 {
+                load.call(Duration::MAX);
+                assert!(load.timeout.limit() >= limit);
+                limit = load.timeout.limit();
+            }
+            assert_eq!(limit, secs(60), "towards the cap");
+        }
+    }
+
+    #[test]
+    fn it_does_not_fall_while_more_than_one_in_twenty_is_cut() {
+        for (cuts, falls) in [(110, true), (111, false)] {
+            let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
+            (0..100).for_each(|_| timeout.record(ms(100), START));
+            // Cut so young that the quantile stays known, and is far below what it was.
+            (0..cuts).for_each(|_| timeout.censor(ms(1), START));
+            (0..1_989).for_each(|_| timeout.record(ms(20), START));
+            let before = timeout.limit();
+            timeout.record(ms(20), START + secs(1));
+            assert_eq!(timeout.limit() < before, falls, "{cuts} of {}", 2_090 + cuts);
+        }
+    }
+
+    #[test]
+    fn a_callee_three_times_slower_is_followed_within_three_windows() {
+        let mut load = Load::learned();
+        load.run(secs(15), || ms(30));
+        assert!(close(load.timeout.limit(), ms(45), 6), "{:?}", load.timeout);
+        load.cuts = 0;
+        load.run(secs(30), || ms(30));
+        assert_eq!(load.cuts, 0);
+
+        for seed in 0..10 {
+            let mut draws = Draws::seeded(seed);
+            let mut load = Load::on(TimeoutConfig::default());
+            load.run(secs(20), || log_normal(&mut draws, ms(20), 0.5));
+            let before = load.timeout.limit();
+            load.run(secs(15), || log_normal(&mut draws, ms(60), 0.5));
+            let after = load.timeout.limit();
+            assert!(close(after, before * 3, 25), "seed {seed}: {before:?}, then {after:?}");
+            (load.calls, load.cuts) = (0, 0);
+            load.run(secs(15), || log_normal(&mut draws, ms(60), 0.5));
+            assert!(load.cuts * 20 <= load.calls, "{} of {} cut", load.cuts, load.calls);
+        }
+    }
+
+    #[test]
+    fn a_healthy_load_is_cut_rarely_and_its_limit_stays() {
+        for seed in 0..10 {
+            let mut draws = Draws::seeded(seed);
+            let mut load = Load::on(TimeoutConfig::default());
+            load.run(secs(10), || log_normal(&mut draws, ms(20), 0.5));
+            for second in 10..120 {
+                load.run(secs(1), || log_normal(&mut draws, ms(20), 0.5));
+                // The P95 of a normal distribution is 1.645 deviations up.
+                let exact = ms(20).mul_f64((0.5_f64 * 1.645).exp() * 1.5);
+                let limit = load.timeout.limit();
+                assert!(close(limit, exact, 20), "seed {seed}, second {second}: {limit:?}");
+            }
+            assert!(load.cuts * 20 <= load.calls, "{} of {} cut", load.cuts, load.calls);
+        }
+    }
+
+    #[test]
+    fn hours_forward_and_back_leave_the_limit_standing() {
+        let mut load = Load::learned();
+        let limit = load.timeout.limit();
+        load.timeout.record(ms(10), START + secs(8 * 3_600));
+        assert_eq!(load.timeout.limit(), limit);
+        load.timeout.record(ms(10), Instant::ORIGIN);
+        load.timeout.censor(ms(10), Instant::NEVER);
+        assert_eq!(load.timeout.limit(), limit);
+    }
+
+    #[test]
+    fn memory_is_as_stated() {
+        assert!(size_of::<AdaptiveTimeout>() + 5_376 <= 5_600);
+    }
+
+    #[test]
+    fn nonsense_settings_are_named() {
+        let nothing = TimeoutConfig {
+            connect: Duration::ZERO,
+            read: Duration::ZERO,
+            attempt: Duration::ZERO,
+            adaptive: true,
+            quantile: Ratio::ONE,
+            factor: Ratio::from_ppm(999_999),
+            warm_up: 0,
+            floor: Duration::ZERO,
+        };
+        let mut fields = Vec::new();
+        nothing.check(&mut |invalid| fields.push(invalid.field));
+        let all = ["connect", "read", "attempt", "floor", "quantile", "factor", "warm_up"];
+        assert_eq!(fields, all.map(|field| "timeout.".to_string() + field));
+        let mut fields_of_one = Vec::new();
+        TimeoutConfig { attempt: Duration::ZERO, ..TimeoutConfig::default() }
+            .check(&mut |invalid| fields_of_one.push(invalid.field));
+        assert_eq!(fields_of_one, ["timeout.attempt"], "once, not twice");
+        assert_eq!(AdaptiveTimeout::new(nothing).unwrap_err().field, "timeout.connect");
+
+        let of = |change: fn(&mut TimeoutConfig)| {
+            let mut config = TimeoutConfig::default();
+            change(&mut config);
+            AdaptiveTimeout::new(config)
+                .map_or_else(|invalid| invalid.to_string(), |_| "fine".into())
+        };
+        assert_eq!(of(|_| ()), "fine");
+        assert_eq!(of(|config| config.quantile = Ratio::percent(50)), "fine");
+        assert_eq!(of(|config| config.factor = Ratio::percent(10_000)), "fine");
+        assert_eq!(of(|config| config.floor = config.attempt), "fine");
+        assert_eq!(
+            of(|config| config.factor = Ratio::percent(10_001)),
+            "timeout.factor is 100.01, expected 1 to 100",
+        );
+        assert_eq!(
+            of(|config| config.quantile = Ratio::percent(49)),
+            "timeout.quantile is 49%, expected at least 50%, below 100%",
+        );
+        assert_eq!(
+            of(|config| config.floor = secs(61)),
+            "timeout.floor is 61s, expected at most timeout.attempt",
+        );
+        let short = "timeout.floor is 10ms, expected at most timeout.attempt, \
+                     which is below the default floor of 10ms: lower both";
+        assert_eq!(of(|config| config.attempt = ms(5)), short);
+        let plain = TimeoutConfig { attempt: ms(5), adaptive: false, ..TimeoutConfig::default() };
+        assert_eq!(AdaptiveTimeout::new(plain).unwrap().limit(), ms(5));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_the_limit_keeps_its_bounds_and_its_pace(
+            steps in prop::collection::vec((any::<bool>(), 0..100_000_u64, 0..3_000_u64), 1..300),
+            warm_up in 1..20_u32,
+            floor in 1..500_u64,
+        ) {
+            let config = TimeoutConfig { warm_up, floor: ms(floor), ..TimeoutConfig::default() };
+            let mut timeout = AdaptiveTimeout::new(config).unwrap();
+            let (mut now, mut moved) = (START, None::<Instant>);
+            for (ended, took, pause) in steps {
+                now = now + ms(pause);
+                let before = timeout.learned();
+                if ended { timeout.record(ms(took), now) } else { timeout.censor(ms(took), now) }
+                let after = timeout.learned();
+                prop_assert!(after.is_none_or(|limit| (ms(floor)..=secs(60)).contains(&limit)));
+                if after == before {
+                    continue;
+                }
+                prop_assert!(moved.is_none_or(|at| now.since(at) >= LEARN_EVERY));
+                moved = Some(now);
+                if let (Some(before), Some(after)) = (before, after) {
+                    prop_assert!(after <= before + before / 2 && after >= before - before / 10);
+                    prop_assert!(before.abs_diff(after) > before / 20);
+                }
+            }
+        }
+    }
+}
