@@ -212,11 +212,25 @@ impl<P: Copy + PartialEq> Call<P> {
         }
     }
 
+    /// Whether nothing is left to do: not begun, or over to the last byte.
+    #[inline]
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Fresh | State::Over)
+    }
+
     /// When the whole call must have ended.
     #[inline]
     #[must_use]
     pub const fn give_up_at(&self) -> Instant {
         self.give_up_at
+    }
+
+    /// The number of the attempt that runs or ran last, counted from 1; 0 before the first.
+    #[inline]
+    #[must_use]
+    pub const fn attempt(&self) -> u8 {
+        self.attempt
     }
 
     /// Where this attempt was sent, if it is one of the last four.
@@ -263,6 +277,7 @@ impl<P: Copy + PartialEq> Call<P> {
     {
         let mut visit = shared.visit(now);
         let mut parts = visit.parts();
+        parts.counts.overran += u64::from(now > running.hard.min(self.give_up_at));
         running.end_answered(&mut parts, verdict.outcome, now);
         if verdict.outcome == Outcome::Success {
             parts.counts.calls.succeeded += 1;
@@ -460,7 +475,7 @@ impl<P: Copy + PartialEq> Call<P> {
 
     fn cancel(&mut self, running: Running<P>, limit: Limit, then: Option<Wait>) -> Action {
         self.state = State::Cutting { running, limit, then };
-        Action::Cancel { attempt: self.attempt }
+        Action::Cancel { attempt: self.attempt, limit }
     }
 
     const fn pause(&mut self, wait: Wait, last: Last) -> Action {

@@ -61,6 +61,8 @@ pub enum Action {
     Cancel {
         /// The attempt.
         attempt: u8,
+        /// The limit it passed.
+        limit: Limit,
     },
     /// Return to the caller.
     Done(Finish),

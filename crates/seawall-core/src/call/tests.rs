@@ -117,7 +117,7 @@ fn drive<G: Gate>(
                 answer_at = Some((attempt, now + took));
                 action = Action::Wait;
             }
-            Action::Cancel { attempt } => {
+            Action::Cancel { attempt, .. } => {
                 answer_at = None;
                 action = call.on(house, Event::Cancelled { attempt }, now);
             }
@@ -321,7 +321,7 @@ fn a_stall_of_our_own_with_forty_attempts_in_flight_opens_no_breaker() {
     let again = late.wake_at() + 80 * MS;
     assert_eq!(
         late.on(&house, Event::Tick, again),
-        Action::Cancel { attempt: 1 },
+        Action::Cancel { attempt: 1, limit: Limit::Learned },
         "once, not for ever"
     );
 }
@@ -331,7 +331,10 @@ fn the_deadline_never_moves_however_late_we_are() {
     let house = house(breaker(), Plan { deadline: Some(100 * MS), ..Plan::default() });
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
-    assert_eq!(call.on(&house, Event::Tick, at(180)), Action::Cancel { attempt: 1 });
+    assert_eq!(
+        call.on(&house, Event::Tick, at(180)),
+        Action::Cancel { attempt: 1, limit: Limit::Deadline }
+    );
 }
 
 #[test]
@@ -495,7 +498,7 @@ proptest! {
                 6..=8 => calls[n].on(&house, Event::Tick, now),
                 _ => { calls[n].abandon(&house, now, wait % 2 == 0); Action::Wait }
             };
-            while let Action::Cancel { attempt } = action {
+            while let Action::Cancel { attempt, .. } = action {
                 action = calls[n].on(&house, Event::Cancelled { attempt }, now);
             }
             if let Action::Start { attempt } = action {

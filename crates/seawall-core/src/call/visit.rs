@@ -33,6 +33,29 @@ pub trait Shared {
     fn draw(&self) -> Draw;
 }
 
+impl<S: Shared> Shared for &S {
+    type Gate = S::Gate;
+    type Visit<'a>
+        = S::Visit<'a>
+    where
+        Self: 'a;
+
+    #[inline]
+    fn visit(&self, now: Instant) -> Self::Visit<'_> {
+        (**self).visit(now)
+    }
+
+    #[inline]
+    fn plan(&self) -> &Plan {
+        (**self).plan()
+    }
+
+    #[inline]
+    fn draw(&self) -> Draw {
+        (**self).draw()
+    }
+}
+
 /// Exclusive access to shared machines, for one step of one call.
 pub trait Visit {
     /// The gate among them.
@@ -169,6 +192,9 @@ pub struct Counts {
     pub timed_out: u64,
     /// Calls cut by the deadline.
     pub deadline_passed: u64,
+    /// Answers that came after the limit that should have cut them: the caller's thread was not interruptible,
+    /// or the answer and the limit fell together.
+    pub overran: u64,
     /// Answers that broke off after they had been judged good.
     pub broke_off_late: u64,
     /// Operations that panicked.

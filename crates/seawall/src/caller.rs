@@ -1,0 +1,129 @@
+//! One call with what its caller knows: a deadline of its own, that the operation must not be repeated.
+
+use std::{future::Future, time::Duration};
+
+use seawall_core::{Ask, Finish};
+
+use crate::{
+    Attempt, Classify, Ending, Error, Held, Plain, Policy, Refused, TimedOut, blocking, run,
+};
+
+/// One call about to be made. Made by [`Policy::call`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `run`"]
+pub struct Caller<'p, C = Plain> {
+    policy: &'p Policy,
+    classify: &'p C,
+    deadline: Option<Duration>,
+    repeatable: bool,
+}
+
+impl<'p, C> Caller<'p, C> {
+    pub(crate) const fn new(policy: &'p Policy, classify: &'p C) -> Self {
+        Self { policy, classify, deadline: None, repeatable: true }
+    }
+
+    /// This caller cannot wait longer. The policy's deadline applies as well.
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// The operation must run at most once.
+    pub const fn no_retry(mut self) -> Self {
+        self.repeatable = false;
+        self
+    }
+
+    /// Judges the answer by `classify`.
+    pub fn classify<D>(self, classify: &'p D) -> Caller<'p, D> {
+        let Self { policy, deadline, repeatable, .. } = self;
+        Caller { policy, classify, deadline, repeatable }
+    }
+
+    /// As [`Policy::run`].
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub async fn run<T, E, F, Fut>(self, mut operation: F) -> Result<T, Error<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.run_with(move |_| operation()).await
+    }
+
+    /// As [`Policy::run_with`].
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub async fn run_with<T, E, F, Fut>(self, operation: F) -> Result<T, Error<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (policy, ask) = (self.policy, self.ask());
+        let ending = run::run(policy, policy.clock(), ask, self.classify, operation).await;
+        answer(policy, ending)
+    }
+
+    /// As [`Policy::run_held`].
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub async fn run_held<T, E, F, Fut>(self, operation: F) -> Result<(T, Held<Policy>), Error<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (policy, ask) = (self.policy, self.ask());
+        let (ending, held) =
+            run::run_held(policy.clone(), policy.clock(), ask, self.classify, operation).await;
+        answer(policy, ending).map(|answer| (answer, held))
+    }
+
+    /// As [`Policy::run_blocking`].
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub fn run_blocking<T, E, F>(self, operation: F) -> Result<T, Error<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Attempt) -> Result<T, E>,
+    {
+        let (policy, ask) = (self.policy, self.ask());
+        let ending = blocking::run_blocking(policy, policy.clock(), ask, self.classify, operation);
+        answer(policy, ending)
+    }
+
+    fn ask(&self) -> Ask {
+        let ask = Ask { repeatable: self.repeatable, ..Ask::default() };
+        match self.deadline {
+            Some(deadline) => Ask { give_up_at: self.policy.clock().now() + deadline, ..ask },
+            None => ask,
+        }
+    }
+}
+
+/// What the caller gets.
+fn answer<T, E>(policy: &Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
+    let Ending { answer, finish, history, took } = ending;
+    let policy = || policy.name().clone();
+    match (finish, answer) {
+        (_, Some(Ok(answer))) => Ok(answer),
+        (Finish::Answer { stopped, .. }, Some(Err(error))) => {
+            Err(Error::Failed(error, history.close(stopped)))
+        }
+        (Finish::TimedOut { limit, stopped }, _) => {
+            let history = history.close(stopped);
+            Err(Error::TimedOut(TimedOut { policy: policy(), limit, after: took, history }))
+        }
+        (Finish::Refused(refusal), _) => Err(Error::Refused(Refused { policy: policy(), refusal })),
+        (Finish::Answer { .. }, None) => {
+            unreachable!("a call ends with an answer only after one came")
+        }
+    }
+}

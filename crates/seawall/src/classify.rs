@@ -1,0 +1,125 @@
+//! One classifier per policy: what an answer means, for retry, breaker and statistics alike.
+
+use std::time::Duration;
+
+use seawall_core::{Outcome, Verdict};
+
+use crate::RetryOn;
+
+/// Says what an answer means.
+///
+/// Implemented for every `Fn(&Result<T, E>) -> Verdict`. Without one, [`Plain`] applies.
+pub trait Classify<T, E> {
+    /// The meaning of this answer.
+    fn classify(&self, answer: &Result<T, E>) -> Verdict;
+}
+
+impl<T, E, F: Fn(&Result<T, E>) -> Verdict> Classify<T, E> for F {
+    #[inline]
+    fn classify(&self, answer: &Result<T, E>) -> Verdict {
+        self(answer)
+    }
+}
+
+/// `Ok` is success, `Err` is a failure another attempt may mend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plain;
+
+impl<T, E> Classify<T, E> for Plain {
+    #[inline]
+    fn classify(&self, answer: &Result<T, E>) -> Verdict {
+        if answer.is_ok() { Verdict::SUCCESS } else { Verdict::FAILURE }
+    }
+}
+
+/// An answer or an error that carries an HTTP status.
+pub trait Status {
+    /// The status, if there is one.
+    fn status(&self) -> Option<u16>;
+
+    /// When the callee asked to be called again, counted from now.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Reads the status of results and errors alike: 5xx is a failure, 429 says "later", everything else is an
+/// answer. An error without a status is a failure that may be retried.
+#[derive(Clone, Debug, Default)]
+pub struct ByStatus(pub RetryOn);
+
+impl ByStatus {
+    /// What an answer with this status and hint means.
+    #[must_use]
+    pub fn verdict(&self, status: u16, hint: Option<Duration>) -> Verdict {
+        let outcome = match status {
+            429 => Outcome::Ignored,
+            500..=599 => Outcome::Failure,
+            _ => Outcome::Success,
+        };
+        let retryable = outcome != Outcome::Success && self.0.status(status);
+        Verdict { outcome, retryable, retry_after: hint, reached: true }
+    }
+}
+
+impl<T: Status, E: Status> Classify<T, E> for ByStatus {
+    fn classify(&self, answer: &Result<T, E>) -> Verdict {
+        let (status, hint) = match answer {
+            Ok(answer) => (answer.status(), answer.retry_after()),
+            Err(error) => (error.status(), error.retry_after()),
+        };
+        match (status, answer) {
+            (Some(status), Ok(_)) => self.verdict(status, hint),
+            // An error is no answer, whatever its status: 404 is the callee's word, but not its work.
+            (Some(status), Err(_)) => match self.verdict(status, hint) {
+                Verdict { outcome: Outcome::Success, .. } => Verdict::IGNORED,
+                verdict => verdict,
+            },
+            (None, Ok(_)) => Verdict::SUCCESS,
+            (None, Err(_)) => Verdict::FAILURE.after(hint),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Answer(Option<u16>, Option<u64>);
+
+    impl Status for Answer {
+        fn status(&self) -> Option<u16> {
+            self.0
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            self.1.map(Duration::from_secs)
+        }
+    }
+
+    #[test]
+    fn status_decides_for_results_and_errors_alike() {
+        let by = ByStatus::default();
+        let hint = Some(Duration::from_secs(7));
+        for (answer, expected) in [
+            (Ok(Answer(Some(200), None)), Verdict::SUCCESS),
+            (Ok(Answer(Some(404), None)), Verdict::SUCCESS),
+            (Ok(Answer(Some(503), Some(7))), Verdict::FAILURE.after(hint)),
+            (Ok(Answer(Some(501), None)), Verdict::PERMANENT),
+            (Ok(Answer(Some(429), Some(7))), Verdict::LATER.after(hint)),
+            (Ok(Answer(None, None)), Verdict::SUCCESS),
+            (Err(Answer(Some(404), None)), Verdict::IGNORED),
+            (Err(Answer(Some(502), None)), Verdict::FAILURE),
+            (Err(Answer(None, None)), Verdict::FAILURE),
+        ] {
+            assert_eq!(by.classify(&answer), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_list_means_none() {
+        let none = ByStatus(RetryOn { statuses: Vec::new(), ..RetryOn::default() });
+        assert_eq!(none.verdict(503, None), Verdict::PERMANENT);
+        assert_eq!(none.verdict(429, None), Verdict::IGNORED);
+    }
+}

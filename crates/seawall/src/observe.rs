@@ -1,0 +1,127 @@
+//! Telling others: transitions as a bounded stream.
+//!
+//! ```text
+//!   shell ──▸ Teller ──┐
+//!   shell ──▸ Teller ──┴─▸ Stream ──▸ Events    bounded; a slow reader is told how many it missed
+//! ```
+//!
+//! Nothing is built unless somebody listens.
+
+use std::{fmt, sync::Arc};
+
+use seawall_core::{Numbered, Transition};
+use tokio::sync::broadcast;
+
+/// Tells the transitions of one shell to whoever listens.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    name: Arc<str>,
+    endpoints: Arc<[Arc<str>]>,
+    stream: broadcast::Sender<Change>,
+}
+
+impl Teller {
+    /// Tells in the name of a component; `endpoints` names those its transitions number, and is empty where
+    /// there is only one.
+    #[must_use]
+    pub fn new(name: Arc<str>, endpoints: Arc<[Arc<str>]>, stream: &Stream) -> Self {
+        Self { name, endpoints, stream: stream.0.clone() }
+    }
+
+    /// Whether anybody listens.
+    #[inline]
+    pub(crate) fn is_heard(&self) -> bool {
+        self.stream.receiver_count() > 0
+    }
+
+    pub(crate) fn tell(&self, new: &[Numbered]) {
+        for Numbered { number, endpoint, transition, .. } in new {
+            let change = Change {
+                name: self.name.clone(),
+                endpoint: self.endpoints.get(usize::from(*endpoint)).cloned(),
+                number: *number,
+                transition: *transition,
+            };
+            // Nobody listening any more is no error.
+            let _ = self.stream.send(change);
+        }
+    }
+}
+
+/// A transition, with whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The component that changed.
+    pub name: Arc<str>,
+    /// Which of its endpoints, if it has several.
+    pub endpoint: Option<Arc<str>>,
+    /// Counts up from 1 per component.
+    pub number: u64,
+    /// What changed.
+    pub transition: Transition,
+}
+
+/// `orders 10.0.0.1:80: circuit breaker closed -> open (5 failures in a row)`
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(endpoint) = &self.endpoint {
+            write!(f, " {endpoint}")?;
+        }
+        let Transition { from, to, cause, .. } = self.transition;
+        write!(f, ": circuit breaker {from} -> {to} ({cause})")
+    }
+}
+
+/// The sending half of a stream of changes, shared by many tellers.
+#[derive(Clone, Debug)]
+pub struct Stream(broadcast::Sender<Change>);
+
+impl Stream {
+    /// A stream nobody listens to yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(broadcast::Sender::new(STREAM_MAX))
+    }
+
+    /// Listens from now on.
+    #[must_use]
+    pub fn listen(&self) -> Events {
+        Events(self.0.subscribe())
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Changes as they happen.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Change>);
+
+/// What a listener hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Heard {
+    /// A transition.
+    Change(Change),
+    /// The listener was too slow: so many were dropped.
+    Missed(u64),
+}
+
+impl Events {
+    /// The next change; `None` once nothing can change any more.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match self.0.recv().await {
+            Ok(change) => Some(Heard::Change(change)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Heard::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// A thousand transitions: what a hundred endpoints do in a minute of outage.
+const STREAM_MAX: usize = 1_024;

@@ -1,0 +1,41 @@
+//! The settings of one policy, as code writes them and files are read into.
+
+use std::time::Duration;
+
+use seawall_core::{BulkheadConfig, CircuitBreakerConfig, Invalid, RetryConfig, TimeoutConfig};
+
+/// Which patterns a policy has and how they are set. A pattern that is `None` is not applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyConfig {
+    /// Limit on the whole call, waits included. Default none; more than 0.
+    pub deadline: Option<Duration>,
+    /// Retries and their budget.
+    pub retry: Option<RetryConfig>,
+    /// The circuit breaker.
+    pub circuit_breaker: Option<CircuitBreakerConfig>,
+    /// The bulkhead.
+    pub bulkhead: Option<BulkheadConfig>,
+    /// Limits on one attempt.
+    pub timeout: Option<TimeoutConfig>,
+}
+
+impl PolicyConfig {
+    /// Tells every setting that makes no sense.
+    pub fn check(&self, found: &mut dyn FnMut(Invalid)) {
+        if self.deadline == Some(Duration::ZERO) {
+            found(Invalid::new("deadline", "0s", "more than 0s, or no deadline"));
+        }
+        if let Some(retry) = &self.retry {
+            retry.check(found);
+        }
+        if let Some(breaker) = &self.circuit_breaker {
+            breaker.check(found);
+        }
+        if let Some(bulkhead) = &self.bulkhead {
+            bulkhead.check(found);
+        }
+        if let Some(timeout) = &self.timeout {
+            timeout.check(found);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The shell around machines: a short mutex, and the telling of what changed once it is released.
+//!
+//! ```text
+//!   visit(now)   lock ▸ apply elapsed time
+//!   …            one step of one call
+//!   drop         copy new transitions, if anybody listens ▸ unlock ▸ tell
+//! ```
+//!
+//! Plain `std` mutex: a lock pair costs less than reading the clock, and the critical section is a few
+//! dozen instructions. A panic cannot leave it half done, because the machines do not panic and call nobody;
+//! so a poisoned lock is simply taken.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use seawall_core::{Draw, Draws, Gate, Instant, Numbered, Parts, Visit};
+
+use crate::observe::Teller;
+
+/// Machines that live behind one mutex.
+pub trait Machines: Send {
+    /// The gate among them.
+    type Gate: Gate;
+    /// Which of them a visitor sees: the number of a route, or `()`.
+    type View: Copy;
+
+    /// The machines of this view.
+    fn parts(&mut self, view: Self::View) -> Parts<'_, Self::Gate>;
+}
+
+/// Machines behind one mutex.
+#[derive(Debug)]
+pub struct Shell<M> {
+    machines: Mutex<M>,
+    teller: Teller,
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl<M> Shell<M> {
+    /// Puts a mutex around `machines`; what changes in them is told by `teller`. `seed` fixes all random
+    /// numbers; `None` takes one from the system.
+    pub fn new(machines: M, teller: Teller, seed: Option<u64>) -> Self {
+        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
+        Self { machines: Mutex::new(machines), teller, seed, drawn: AtomicU64::new(0) }
+    }
+
+    /// One random number.
+    #[inline]
+    pub fn draw(&self) -> Draw {
+        Draws::nth(self.seed, self.drawn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The machines as they stand, to be read.
+    pub fn read<R>(&self, reader: impl FnOnce(&M) -> R) -> R {
+        reader(&self.lock())
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, M> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M: Machines> Shell<M> {
+    /// Exclusive access, with elapsed time applied.
+    #[inline]
+    pub fn visit(&self, view: M::View, now: Instant) -> ShellVisit<'_, M> {
+        let mut machines = self.lock();
+        let mut parts = machines.parts(view);
+        let seen = parts.events.last();
+        parts.advance(now);
+        ShellVisit {
+            machines,
+            telling: Telling { teller: &self.teller, new: Vec::new() },
+            view,
+            seen,
+        }
+    }
+}
+
+/// Exclusive access to machines in a [`Shell`].
+#[derive(Debug)]
+pub struct ShellVisit<'a, M: Machines> {
+    // Fields are dropped in this order: unlock, then tell.
+    machines: MutexGuard<'a, M>,
+    telling: Telling<'a>,
+    view: M::View,
+    seen: u64,
+}
+
+impl<M: Machines> Visit for ShellVisit<'_, M> {
+    type Gate = M::Gate;
+
+    #[inline]
+    fn parts(&mut self) -> Parts<'_, M::Gate> {
+        self.machines.parts(self.view)
+    }
+}
+
+impl<M: Machines> Drop for ShellVisit<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        let events = self.machines.parts(self.view).events;
+        if events.last() != self.seen && self.telling.teller.is_heard() {
+            self.telling.new.extend(events.after(self.seen).copied());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Telling<'a> {
+    teller: &'a Teller,
+    new: Vec<Numbered>,
+}
+
+impl Drop for Telling<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.new.is_empty() {
+            self.teller.tell(&self.new);
+        }
+    }
+}
