@@ -32,7 +32,7 @@ mod visit;
 use core::{mem, time::Duration};
 
 use attempt::{Running, Stream, Wait, close_stream};
-pub use protocol::{Action, Ask, Event, Finish, Limit};
+pub use protocol::{Action, Ask, Event, Finish, Limit, Repeat};
 use visit::Entry;
 pub use visit::{Counts, Parts, Shared, Tally, Visit};
 
@@ -45,7 +45,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Call<P: Copy = ()> {
     give_up_at: Instant,
-    repeatable: bool,
+    repeat: Repeat,
     attempt: u8,
     picks: [Option<P>; PICKS_KEPT],
     state: State<P>,
@@ -75,7 +75,7 @@ impl<P: Copy + PartialEq> Call<P> {
     pub const fn new(ask: Ask) -> Self {
         Self {
             give_up_at: ask.give_up_at,
-            repeatable: ask.repeatable,
+            repeat: ask.repeat,
             attempt: 0,
             picks: [None; PICKS_KEPT],
             state: State::Fresh,
@@ -454,7 +454,12 @@ impl<P: Copy + PartialEq> Call<P> {
             return Err(Stopped::NotRetryable);
         }
         let retry = plan.retry.as_ref().ok_or(Stopped::NoRetry)?;
-        if !self.repeatable {
+        let repeatable = match self.repeat {
+            Repeat::Always => true,
+            Repeat::IfUnreached => !verdict.reached,
+            Repeat::Never => false,
+        };
+        if !repeatable || !shared.can_repeat() {
             return Err(Stopped::NotRepeatable);
         }
         if u32::from(self.attempt) > retry.max_retries() {

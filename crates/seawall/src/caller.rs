@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use seawall_core::{Ask, Finish};
+use seawall_core::{Ask, Finish, Repeat};
 
 use crate::{
     Attempt, Classify, Ending, Error, Held, Plain, Policy, Refused, TimedOut, blocking, run,
@@ -15,12 +15,12 @@ pub struct Caller<'p, C = Plain> {
     policy: &'p Policy,
     classify: &'p C,
     deadline: Option<Duration>,
-    repeatable: bool,
+    repeat: Repeat,
 }
 
 impl<'p, C> Caller<'p, C> {
     pub(crate) const fn new(policy: &'p Policy, classify: &'p C) -> Self {
-        Self { policy, classify, deadline: None, repeatable: true }
+        Self { policy, classify, deadline: None, repeat: Repeat::Always }
     }
 
     /// This caller cannot wait longer. The policy's deadline applies as well.
@@ -31,14 +31,14 @@ impl<'p, C> Caller<'p, C> {
 
     /// The operation must run at most once.
     pub const fn no_retry(mut self) -> Self {
-        self.repeatable = false;
+        self.repeat = Repeat::Never;
         self
     }
 
     /// Judges the answer by `classify`.
     pub fn classify<D>(self, classify: &'p D) -> Caller<'p, D> {
-        let Self { policy, deadline, repeatable, .. } = self;
-        Caller { policy, classify, deadline, repeatable }
+        let Self { policy, deadline, repeat, .. } = self;
+        Caller { policy, classify, deadline, repeat }
     }
 
     /// As [`Policy::run`].
@@ -100,7 +100,7 @@ impl<'p, C> Caller<'p, C> {
     }
 
     fn ask(&self) -> Ask {
-        let ask = Ask { repeatable: self.repeatable, ..Ask::default() };
+        let ask = Ask { repeat: self.repeat, ..Ask::default() };
         match self.deadline {
             Some(deadline) => Ask { give_up_at: self.policy.clock().now() + deadline, ..ask },
             None => ask,

@@ -62,14 +62,7 @@ impl<S: Shared> Drop for Guard<S> {
     }
 }
 
-impl<S: Shared> fmt::Debug for Guard<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").finish_non_exhaustive()
-    }
-}
-
 /// What a streamed answer holds until its last byte. Dropped, it says that the caller went away.
-#[derive(Debug)]
 pub struct Held<S: Shared> {
     guard: Guard<S>,
     timer: Option<Pin<Box<Timer>>>,
@@ -108,5 +101,11 @@ impl<S: Shared> Held<S> {
     fn end(&mut self, verdict: Verdict) {
         let event = Event::Ended { attempt: self.guard.call.attempt(), verdict };
         let _ = self.guard.on(event, self.guard.clock.now());
+    }
+}
+
+impl<S: Shared> fmt::Debug for Held<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
     }
 }

@@ -139,12 +139,12 @@ impl Policy {
     }
 
     /// One call, to be given what this caller knows: a deadline of its own, that it must not be repeated.
-    #[must_use]
     pub fn call(&self) -> Caller<'_> {
         Caller::new(self, &Plain)
     }
 
     /// The policy with a classifier: what an answer means.
+    #[must_use]
     pub fn typed<T, E>(&self) -> Typed<T, E, Plain> {
         Typed { policy: self.clone(), classify: Plain, types: std::marker::PhantomData }
     }

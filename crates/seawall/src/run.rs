@@ -135,6 +135,7 @@ where
         action = match action {
             Action::Start { .. } => {
                 started = now;
+                answer = None;
                 future.set(Some(guard.watched(|call| operation(Attempt::of(call, started)))));
                 Action::Wait
             }

@@ -9,12 +9,25 @@ pub struct Ask {
     /// The caller's own deadline; the policy's applies as well.
     pub give_up_at: Instant,
     /// Whether the operation may run more than once.
-    pub repeatable: bool,
+    pub repeat: Repeat,
+}
+
+/// Whether an operation may run more than once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "safe, safe only if nothing happened, not safe")]
+pub enum Repeat {
+    /// It is safe to repeat.
+    #[default]
+    Always,
+    /// Only after an attempt that certainly never reached the callee.
+    IfUnreached,
+    /// It runs at most once.
+    Never,
 }
 
 impl Default for Ask {
     fn default() -> Self {
-        Self { give_up_at: Instant::NEVER, repeatable: true }
+        Self { give_up_at: Instant::NEVER, repeat: Repeat::Always }
     }
 }
 

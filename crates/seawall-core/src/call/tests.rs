@@ -158,12 +158,15 @@ fn a_good_answer_takes_two_visits_and_one_attempt() {
 fn each_end_says_why_nothing_followed() {
     let plan = Plan { retry: retry(1), deadline: Some(1_000 * MS), ..Plan::default() };
     let hint = Verdict::LATER.after(Some(2_000 * MS));
-    let once = Ask { repeatable: false, ..Ask::default() };
+    let unless_reached = Ask { repeat: Repeat::IfUnreached, ..Ask::default() };
+    let once = Ask { repeat: Repeat::Never, ..Ask::default() };
     for (ask, verdict, expected) in [
         (Ask::default(), Verdict::FAILURE, Stopped::MaxRetries),
         (Ask::default(), Verdict::PERMANENT, Stopped::NotRetryable),
         (Ask::default(), hint, Stopped::Deadline),
-        (once, Verdict::FAILURE, Stopped::NotRepeatable),
+        (once, Verdict::UNREACHED, Stopped::NotRepeatable),
+        (unless_reached, Verdict::FAILURE, Stopped::NotRepeatable),
+        (unless_reached, Verdict::UNREACHED, Stopped::MaxRetries),
     ] {
         let house = house(breaker(), plan.clone());
         let (finish, _) = drive(&house, ask, at(0), MS, verdict);

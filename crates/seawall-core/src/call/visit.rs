@@ -31,6 +31,13 @@ pub trait Shared {
     fn plan(&self) -> &Plan;
     /// One random number.
     fn draw(&self) -> Draw;
+
+    /// Whether the operation still has all it needs to run again. Asked before each retry: a request body that
+    /// outgrew its buffer cannot be sent twice, which nobody knows when the call begins.
+    #[inline]
+    fn can_repeat(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Shared> Shared for &S {
@@ -53,6 +60,11 @@ impl<S: Shared> Shared for &S {
     #[inline]
     fn draw(&self) -> Draw {
         (**self).draw()
+    }
+
+    #[inline]
+    fn can_repeat(&self) -> bool {
+        (**self).can_repeat()
     }
 }
 

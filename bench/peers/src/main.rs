@@ -1,0 +1,87 @@
+//! seawall beside the libraries one would use instead, in one process: `cargo xtask bench --help`.
+//!
+//! ```text
+//!   operation                                        what is called
+//!   floor  ours  by_hand  tower_resilience           how it is called: the contenders
+//!   rows                                             which contenders do the same work, and the bars
+//!   measure  allocations                             interleaved rounds, best and median
+//!   table                                            what was seen, for people and for programs
+//! ```
+//!
+//! Hosts differ and so do minutes on one host, so nothing here is judged in nanoseconds: a bar is a ratio of
+//! two medians from the same rounds.
+
+mod allocations;
+mod by_hand;
+mod floor;
+mod measure;
+mod operation;
+mod ours;
+mod rows;
+mod table;
+mod tower_resilience;
+
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use crate::{measure::Effort, rows::ROWS, table::Seen};
+
+/// Measures seawall beside the libraries one would use instead.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Flags {
+    /// Only rows whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    row: Option<String>,
+    /// A few short rounds: to see that it runs, not to judge by.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds; every contender of a row is measured once in each.
+    #[arg(long, default_value_t = ROUNDS, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Also write everything that was seen to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fail if any bar is missed.
+    #[arg(long)]
+    strict: bool,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let effort = if flags.quick {
+        Effort { rounds: QUICK_ROUNDS, sample: QUICK_SAMPLE }
+    } else {
+        Effort { rounds: flags.rounds, sample: SAMPLE }
+    };
+    let wanted = flags.row.as_deref().unwrap_or_default();
+    let rows = ROWS.iter().filter(|row| row.name.contains(wanted));
+    let mut seen = Vec::new();
+    for row in rows {
+        let row = Seen::new(row, measure::measure(&(row.contenders)(), row.threads, effort));
+        print!("{row}");
+        seen.push(row);
+    }
+    if seen.is_empty() {
+        let names = ROWS.each_ref().map(|row| row.name).join(", ");
+        eprintln!("no row is named like `{wanted}`; there are {names}");
+        return ExitCode::FAILURE;
+    }
+    if let Some(file) = &flags.json
+        && let Err(error) = fs::write(file, format!("{:#}\n", table::json(&seen, effort)))
+    {
+        eprintln!("{}: {error}", file.display());
+        return ExitCode::FAILURE;
+    }
+    let missed = seen.iter().map(Seen::missed).sum::<usize>();
+    println!("\n{missed} missed of {} bars", seen.iter().map(Seen::bars).sum::<usize>());
+    if flags.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Enough for a median that repeats to a few per cent on a shared machine.
+const ROUNDS: u32 = 60;
+/// Long beside a thread's start and the clock's grain, short beside a time slice of the system.
+const SAMPLE: Duration = Duration::from_millis(2);
+const QUICK_ROUNDS: u32 = 9;
+const QUICK_SAMPLE: Duration = Duration::from_micros(300);

@@ -1,0 +1,203 @@
+//! What was seen, as a table for people and as JSON for programs.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::{
+    measure::{Effort, Figures},
+    rows::{Bar, OURS, Row},
+};
+
+/// A row that was measured.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    row: &'static Row,
+    figures: Vec<(&'static str, Figures)>,
+}
+
+/// A bar, and what ours was.
+struct Judged {
+    bar: Bar,
+    was: f64,
+}
+
+impl Seen {
+    pub(crate) const fn new(row: &'static Row, figures: Vec<(&'static str, Figures)>) -> Self {
+        Self { row, figures }
+    }
+
+    /// How many bars it has.
+    pub(crate) const fn bars(&self) -> usize {
+        self.row.bars.len()
+    }
+
+    /// How many of them ours missed.
+    pub(crate) fn missed(&self) -> usize {
+        self.judged().filter(|judged| !judged.passed()).count()
+    }
+
+    fn judged(&self) -> impl Iterator<Item = Judged> {
+        self.row.bars.iter().map(|bar| {
+            let was = match bar {
+                Bar::NoAllocation => self.of(OURS, |ours| ours.allocations),
+                Bar::Times { other, .. } => self.ratio(OURS, other),
+            };
+            Judged { bar: *bar, was }
+        })
+    }
+
+    /// How many times the median of `other` that of `one` is; not a number without one of them.
+    fn ratio(&self, one: &str, other: &str) -> f64 {
+        self.of(one, |figures| figures.median) / self.of(other, |figures| figures.median)
+    }
+
+    fn of(&self, name: &str, figure: impl Fn(&Figures) -> f64) -> f64 {
+        let found = self.figures.iter().find(|(contender, _)| *contender == name);
+        found.map_or(f64::NAN, |(_, figures)| figure(figures))
+    }
+
+    fn json(&self) -> Value {
+        let contenders = self.figures.iter().map(|(name, figures)| {
+            json!({
+                "name": name,
+                "best_ns": figures.best,
+                "median_ns": figures.median,
+                "allocations": figures.allocations,
+                "seawall_to_this": self.ratio(OURS, name),
+            })
+        });
+        let bars = self.judged().map(|judged| match judged.bar {
+            Bar::NoAllocation => json!({
+                "of": "allocations", "bar": 0, "was": judged.was, "passed": judged.passed(),
+            }),
+            Bar::Times { other, bar, aim } => json!({
+                "of": other, "bar": bar, "aim": aim, "was": judged.was, "passed": judged.passed(),
+            }),
+        });
+        json!({
+            "name": self.row.name,
+            "holds": self.row.holds,
+            "threads": self.row.threads,
+            "contenders": contenders.collect::<Vec<_>>(),
+            "bars": bars.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Judged {
+    fn passed(&self) -> bool {
+        match self.bar {
+            Bar::NoAllocation => self.was == 0.0,
+            Bar::Times { bar, .. } => self.was <= bar,
+        }
+    }
+}
+
+/// Everything that was seen.
+pub(crate) fn json(rows: &[Seen], effort: Effort) -> Value {
+    json!({
+        "rounds": effort.rounds,
+        "sample_ns": effort.sample.as_nanos() as u64,
+        "rows": rows.iter().map(Seen::json).collect::<Vec<_>>(),
+    })
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{}: {}", self.row.name, self.row.holds)?;
+        writeln!(
+            f,
+            "  {:20}{:>12}{:>12}{:>12}{:>16}",
+            "", "best ns", "median ns", "allocations", "seawall to it"
+        )?;
+        for (name, figures) in &self.figures {
+            let Figures { best, median, allocations } = figures;
+            let allocations =
+                if *allocations == 0.0 { "0".to_owned() } else { format!("{allocations:.2}") };
+            let ratio = self.ratio(OURS, name);
+            writeln!(f, "  {name:20}{best:>12.1}{median:>12.1}{allocations:>12}{ratio:>16.2}")?;
+        }
+        for judged in self.judged() {
+            writeln!(f, "  {judged}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.passed() { "pass" } else { "MISS" };
+        let was = self.was;
+        match self.bar {
+            Bar::NoAllocation if was == 0.0 => write!(f, "{verdict}  no allocation"),
+            Bar::NoAllocation => write!(f, "{verdict}  no allocation: {was:.4} a call"),
+            Bar::Times { other, bar, aim } => {
+                write!(f, "{verdict}  at most {bar} x {other}: {was:.2}")?;
+                aim.map_or(Ok(()), |aim| write!(f, "  (aim {aim})"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: Row = Row {
+        name: "a-row",
+        holds: "something",
+        threads: 1,
+        bars: &[
+            Bar::NoAllocation,
+            Bar::Times { other: "floor", bar: 1.5, aim: Some(1.2) },
+            Bar::Times { other: "peer", bar: 0.6, aim: None },
+        ],
+        contenders: Vec::new,
+    };
+
+    fn seen() -> Seen {
+        let figures = |best, median, allocations| Figures { best, median, allocations };
+        Seen::new(
+            &ROW,
+            vec![
+                ("floor", figures(35.0, 40.0, 0.0)),
+                (OURS, figures(50.0, 60.0, 0.0)),
+                ("peer", figures(70.0, 80.0, 12.0)),
+            ],
+        )
+    }
+
+    #[test]
+    fn the_table_says_what_was_seen_and_which_bars_were_missed() {
+        let expected = "
+a-row: something
+                           best ns   median ns allocations   seawall to it
+  floor                       35.0        40.0           0            1.50
+  seawall                     50.0        60.0           0            1.00
+  peer                        70.0        80.0       12.00            0.75
+  pass  no allocation
+  pass  at most 1.5 x floor: 1.50  (aim 1.2)
+  MISS  at most 0.6 x peer: 0.75
+";
+        assert_eq!(seen().to_string(), expected);
+        assert_eq!((seen().bars(), seen().missed()), (3, 1));
+    }
+
+    #[test]
+    fn the_json_says_the_same() {
+        let effort = Effort { rounds: 3, sample: std::time::Duration::from_millis(2) };
+        let all = json(&[seen()], effort);
+        assert_eq!((&all["rounds"], &all["sample_ns"]), (&json!(3), &json!(2_000_000)));
+        let row = &all["rows"][0];
+        assert_eq!(row["contenders"][2]["seawall_to_this"], json!(0.75));
+        assert_eq!(row["bars"][1]["was"], json!(1.5));
+        assert_eq!(row["bars"][2]["passed"], json!(false));
+    }
+
+    #[test]
+    fn a_contender_that_is_missing_misses_the_bar() {
+        let alone = Seen { row: &ROW, figures: vec![seen().figures[1]] };
+        assert_eq!(alone.missed(), 2);
+    }
+}

@@ -1,0 +1,25 @@
+//! `seawall demo`: the same load and the same faults, once straight and once through the gateway.
+//!
+//! ```text
+//!   plan ──► traffic ──► straight: round robin ──► backend 1 2 3 ◄── plan (faults)
+//!    │          └──────► gate: the gateway ──────► backend 1 2 3 ◄── plan
+//!    └──► measure ◄── samples          screen, transcript ◄── all of it
+//! ```
+//!
+//! The demo knows the gateway only as a [`Gate`]: an address to send to, a count of attempts, and lines
+//! about what it did. So the same run judges anything that stands in front of the backends, and a test
+//! shows that something which protects nothing is told so.
+
+mod backend;
+mod measure;
+mod plan;
+mod run;
+mod screen;
+mod traffic;
+mod transcript;
+
+pub(crate) use measure::Report;
+pub(crate) use plan::{MIN_SECONDS, Plan, RATE, SECONDS};
+pub(crate) use run::{Event, Gate, Started, run};
+pub(crate) use screen::Screen;
+pub(crate) use traffic::DEADLINE;

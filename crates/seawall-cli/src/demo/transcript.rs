@@ -1,0 +1,345 @@
+//! The end of a run in plain text: what broke when, what the gateway did about it, and what it was worth.
+//!
+//! Everything is a pure function of the plan and what was recorded, in at most 80 columns and
+//! without colour, so that it reads the same in a terminal, in a file and in a page about the project.
+//! Shares are rounded down: 99.996 % is not printed as everything.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+    time::Duration,
+};
+
+use super::{
+    measure::{BROKEN_SUCCESS, HELD_SUCCESS, OVERRUN, Report, Side, Weathered, success_between},
+    plan::{Episode, Plan},
+    run::{Happening, Recording},
+    traffic::{DEADLINE, Ending, PATIENCE, Sample},
+};
+
+/// The whole of it.
+pub(super) fn transcript(
+    plan: &Plan,
+    direct: &Recording,
+    protected: &Recording,
+    report: &Report,
+) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = picture(&mut text, plan, direct, protected)
+        .and_then(|()| story(&mut text, plan, direct, protected))
+        .and_then(|()| result(&mut text, report))
+        .and_then(|()| unprotected(&mut text, plan, &protected.samples))
+        .and_then(|()| verdict(&mut text, report));
+    text
+}
+
+/// `backend 1`, `backends 1 and 2`.
+pub(super) fn named(episode: &Episode) -> String {
+    let numbers: Vec<_> = episode.backends.iter().map(u8::to_string).collect();
+    let plural = if numbers.len() > 1 { "s" } else { "" };
+    format!("backend{plural} {}", numbers.join(" and "))
+}
+
+/// A share in per cent with this many decimals, rounded down.
+pub(super) fn percent(share: f64, decimals: usize) -> String {
+    let unit = 10_f64.powi(decimals as i32);
+    // The nudge keeps 0.29 from becoming 28.99 %; it is far below any share of countable requests.
+    let floored = (share * 100.0 * unit + 1e-6).floor() / unit;
+    format!("{floored:.decimals$} %")
+}
+
+/// Success over time as two rows of marks, the faults named above them.
+fn picture(
+    text: &mut String,
+    plan: &Plan,
+    direct: &Recording,
+    protected: &Recording,
+) -> fmt::Result {
+    let mut names = String::new();
+    for episode in &plan.episodes {
+        let column =
+            (episode.start.as_secs_f64() / plan.length().as_secs_f64() * MARKS as f64) as usize;
+        write!(names, "{:1$}", "", column.saturating_sub(names.len()))?;
+        names.push_str(episode.fault.name());
+    }
+    writeln!(text, "success over {} s", plan.seconds)?;
+    writeln!(text, "            {names}")?;
+    for (side, recording) in [("straight", direct), ("gateway", protected)] {
+        let marks: String = (0..MARKS).map(|mark| level(plan, &recording.samples, mark)).collect();
+        writeln!(text, "  {side:<10}{marks}")?;
+    }
+    writeln!(text)
+}
+
+fn level(plan: &Plan, samples: &[Sample], mark: u32) -> char {
+    let at = |mark| plan.length() * mark / MARKS;
+    let Some(share) = success_between(plan, samples, at(mark), at(mark + 1)) else { return ' ' };
+    LEVELS[(share * (LEVELS.len() - 1) as f64) as usize]
+}
+
+/// What happened, in order: the faults with the success of both sides during each, and between
+/// them what the gateway did.
+fn story(text: &mut String, plan: &Plan, direct: &Recording, protected: &Recording) -> fmt::Result {
+    line(text, "  when", "what happened", "straight", "gateway")?;
+    let mut events = protected.events.as_slice();
+    for (index, episode) in plan.episodes.iter().enumerate() {
+        let (Episode { start, end, .. }, who) = (*episode, named(episode));
+        if index == 0 {
+            happened(text, &mut events, start)?;
+        }
+        let success = |recording: &Recording| {
+            let share = success_between(plan, &recording.samples, start, end);
+            share.map_or_else(|| "-".to_owned(), |share| percent(share, 1))
+        };
+        let broke = format!("{who} {}", episode.fault);
+        line(text, &moment(start), &broke, &success(direct), &success(protected))?;
+        happened(text, &mut events, end)?;
+        line(text, &moment(end), &format!("{who} well again"), "", "")?;
+        let until = plan.episodes.get(index + 1).map_or(Duration::MAX, |next| next.start);
+        happened(text, &mut events, until)?;
+    }
+    writeln!(text)
+}
+
+/// The events before `until`, at most [`EVENTS_SHOWN`] of them.
+fn happened(text: &mut String, events: &mut &[Happening], until: Duration) -> fmt::Result {
+    let (now, later) = events.split_at(events.partition_point(|event| event.at < until));
+    *events = later;
+    for event in now.iter().take(EVENTS_SHOWN) {
+        line(text, &moment(event.at), &format!("  {}", event.what), "", "")?;
+    }
+    match now.len().saturating_sub(EVENTS_SHOWN) {
+        0 => Ok(()),
+        more => line(text, "", &format!("  and {more} more"), "", ""),
+    }
+}
+
+fn line(text: &mut String, when: &str, what: &str, straight: &str, gateway: &str) -> fmt::Result {
+    let line = format!("{when:>8}  {what:<48}{straight:>10}{gateway:>10}");
+    writeln!(text, "{}", line.trim_end())
+}
+
+fn moment(at: Duration) -> String {
+    format!("{:.1} s", at.as_secs_f64())
+}
+
+/// Both sides in numbers, side by side.
+fn result(text: &mut String, Report { direct, protected, .. }: &Report) -> fmt::Result {
+    let mut row = |name: &str, value: &dyn Fn(&Side) -> String| {
+        writeln!(text, "  {name:<30}{:>12}{:>12}", value(direct), value(protected))
+    };
+    row("", &|side| if std::ptr::eq(side, direct) { "straight" } else { "gateway" }.to_owned())?;
+    row("requests", &|side| side.requests.to_string())?;
+    row("success", &|side| percent(side.success_ratio, 2))?;
+    row("p50", &|side| format!("{:.0} ms", side.p50_ms))?;
+    row("p99", &|side| format!("{:.0} ms", side.p99_ms))?;
+    row("p99.9", &|side| format!("{:.0} ms", side.p999_ms))?;
+    row("attempts per request", &|side| format!("{:.2}", side.attempts_per_request))?;
+    for (index, fault) in direct.faults.iter().enumerate() {
+        row(&format!("recovered from {}", kind(fault)), &|side| {
+            let seconds = side.faults.get(index).and_then(|fault| fault.recovery_s);
+            seconds.map_or_else(|| "never".to_owned(), |seconds| format!("after {seconds} s"))
+        })?;
+    }
+    writeln!(text)
+}
+
+fn kind(fault: &Weathered) -> String {
+    let numbers: Vec<_> = fault.backends.iter().map(u8::to_string).collect();
+    format!("{} {{{}}}", fault.kind, numbers.join(","))
+}
+
+/// The requests that failed behind the gateway, by the fault they met.
+fn unprotected(text: &mut String, plan: &Plan, samples: &[Sample]) -> fmt::Result {
+    let calm = Duration::ZERO..plan.blamed(0).start;
+    let mut spans = vec![("before any fault".to_owned(), calm)];
+    spans.extend(plan.episodes.iter().enumerate().map(|(index, episode)| {
+        let name = format!("{} {}", named(episode), episode.fault);
+        (name, plan.blamed(index))
+    }));
+    let mut lines = String::new();
+    for (name, span) in spans {
+        let mut ways = BTreeMap::<String, u32>::new();
+        for sample in samples.iter().filter(|s| span.contains(&s.intended) && !s.ok()) {
+            *ways.entry(way(sample)).or_default() += 1;
+        }
+        if !ways.is_empty() {
+            let ways: Vec<_> = ways.iter().map(|(way, count)| format!("{count} {way}")).collect();
+            writeln!(lines, "    {name}: {}", ways.join(", "))?;
+        }
+    }
+    match lines.is_empty() {
+        true => writeln!(text, "  not protected: nothing"),
+        false => write!(text, "  not protected:\n{lines}"),
+    }
+}
+
+/// How a failed request failed.
+fn way(sample: &Sample) -> String {
+    match sample.ending {
+        Ending::Right => "late".to_owned(),
+        Ending::WrongBody => "with a wrong body".to_owned(),
+        Ending::Status(status) => format!("with status {status}"),
+        Ending::Broken => "with a broken connection".to_owned(),
+        Ending::Silent => format!("without an answer in {} s", PATIENCE.as_secs()),
+    }
+}
+
+/// Whether it held, and by which measure.
+fn verdict(text: &mut String, report: &Report) -> fmt::Result {
+    let Report { direct, protected, held, .. } = report;
+    writeln!(text, "  {}:", if *held { "held" } else { "did not hold" })?;
+    let bar = |ratio: f64| percent(ratio, 1);
+    let success = percent(protected.success_ratio, 2);
+    writeln!(text, "    gateway success {success}, at least {} wanted", bar(HELD_SUCCESS))?;
+    let success = percent(direct.success_ratio, 2);
+    writeln!(text, "    straight success {success}, below {} wanted", bar(BROKEN_SUCCESS))?;
+    writeln!(
+        text,
+        "    past the deadline of {} s at p99.9: {} ms, at most {} ms wanted",
+        DEADLINE.as_secs_f64(),
+        protected.overrun.as_millis(),
+        OVERRUN.as_millis(),
+    )
+}
+
+/// Marks in a row of the picture: half a second each at the default length.
+const MARKS: u32 = 42;
+/// From no success to all of it; the last is for all of it alone.
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Events shown between two lines of the schedule: a circuit of two backends opening, probing, closing.
+const EVENTS_SHOWN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_down_but_not_torn() {
+        for (share, decimals, text) in [
+            (1.0, 2, "100.00 %"),
+            (0.999_96, 2, "99.99 %"),
+            (0.29, 0, "29 %"),
+            (0.999, 1, "99.9 %"),
+            (0.0, 1, "0.0 %"),
+            (2.0 / 3.0, 1, "66.6 %"),
+        ] {
+            assert_eq!(percent(share, decimals), text);
+        }
+    }
+
+    #[test]
+    fn a_run_reads_like_this() {
+        let plan = Plan::new(21, 7, 200);
+        let direct = Recording { samples: served(&plan, &[1, 2, 3]), events: vec![] };
+        let protected = Recording {
+            samples: served(&plan, &[]),
+            events: vec![
+                event(3_050, "backend-1 circuit closed -> open (5 failures in a row)"),
+                event(6_060, "backend-1 circuit open -> half-open"),
+                event(19_900, "backend-1 circuit half-open -> closed (3 successes)"),
+            ],
+        };
+        let text = told(&plan, &direct, &protected);
+        assert_eq!(text, EXAMPLE, "\n{text}");
+    }
+
+    #[test]
+    fn what_was_not_protected_is_told_by_fault_and_way() {
+        let plan = Plan::new(21, 7, 200);
+        let mut samples = served(&plan, &[]);
+        let mut fail = |from: u64, endings: &[Ending]| {
+            let first = samples.iter().position(|s| s.intended >= Duration::from_millis(from));
+            for (sample, ending) in samples[first.unwrap()..].iter_mut().zip(endings) {
+                sample.ending = *ending;
+            }
+        };
+        fail(0, &[Ending::Broken]);
+        fail(12_000, &[Ending::Status(503), Ending::Silent, Ending::Status(503)]);
+        let recording = Recording { samples, events: vec![] };
+        let text = told(&plan, &recording, &recording);
+        let (_, told) = text.split_once("  not protected:\n").unwrap();
+        assert!(
+            told.starts_with(
+                "    before any fault: 1 with a broken connection\n    \
+                 backends 2 and 3 hanging: 2 with status 503, 1 without an answer in 3 s\n  \
+                 did not hold:\n    gateway success 99.90 %"
+            ),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_gateway_that_flaps_fills_no_page() {
+        let plan = Plan::new(21, 7, 200);
+        let events = (0..1_000).map(|ms| event(3_000 + ms, "flap")).collect();
+        let recording = Recording { samples: served(&plan, &[]), events };
+        let text = told(&plan, &recording, &recording);
+        assert_eq!(text.matches("flap").count(), EVENTS_SHOWN);
+        assert!(text.contains("and 992 more"), "{text}");
+    }
+
+    fn told(plan: &Plan, direct: &Recording, protected: &Recording) -> String {
+        let requests = plan.arrivals.len() as u64;
+        let side = |recording: &Recording| Side::new(plan, &recording.samples, requests);
+        transcript(plan, direct, protected, &Report::new(plan, side(direct), side(protected)))
+    }
+
+    fn event(at_millis: u64, what: &str) -> Happening {
+        Happening { at: Duration::from_millis(at_millis), what: what.to_owned() }
+    }
+
+    /// Every request served, but each third of them sent to these backends while they were broken.
+    fn served(plan: &Plan, unprotected: &[u8]) -> Vec<Sample> {
+        let sample = |(item, &intended): (usize, &Duration)| {
+            let backend = (item % 3 + 1) as u8;
+            let broken = plan.during(intended).is_some_and(|e| e.backends.contains(&backend));
+            let failed = broken && unprotected.contains(&backend);
+            let (latency, ending) = match failed {
+                true => (Duration::from_secs(1), Ending::Silent),
+                false => (Duration::from_millis(12), Ending::Right),
+            };
+            Sample { intended, latency, ending }
+        };
+        plan.arrivals.iter().enumerate().map(sample).collect()
+    }
+
+    const EXAMPLE: &str = "\
+success over 21 s
+                  slow     error    hang     kill
+  straight  ██████▅▅▅▅▅████▃▃▃▃▃████▃▃▃▃▃████▃▃▃▃▃████
+  gateway   ██████████████████████████████████████████
+
+    when  what happened                                     straight   gateway
+   3.0 s  backend 1 slow by 2 s                               66.6 %   100.0 %
+   3.0 s    backend-1 circuit closed -> open (5 failures in a row)
+   5.5 s  backend 1 well again
+   6.1 s    backend-1 circuit open -> half-open
+   7.5 s  backends 1 and 2 answering 500                      33.2 %   100.0 %
+  10.0 s  backends 1 and 2 well again
+  12.0 s  backends 2 and 3 hanging                            33.1 %   100.0 %
+  14.5 s  backends 2 and 3 well again
+  16.5 s  backends 1 and 3 killed                             33.2 %   100.0 %
+  19.0 s  backends 1 and 3 well again
+  19.9 s    backend-1 circuit half-open -> closed (3 successes)
+
+                                    straight     gateway
+  requests                              4200        4200
+  success                            72.11 %    100.00 %
+  p50                                  12 ms       12 ms
+  p99                                1000 ms       12 ms
+  p99.9                              1000 ms       12 ms
+  attempts per request                  1.00        1.00
+  recovered from slow {1}          after 3 s   after 0 s
+  recovered from error {1,2}       after 3 s   after 0 s
+  recovered from hang {2,3}        after 3 s   after 0 s
+  recovered from kill {1,3}        after 3 s   after 0 s
+
+  not protected: nothing
+  held:
+    gateway success 100.00 %, at least 99.9 % wanted
+    straight success 72.11 %, below 90.0 % wanted
+    past the deadline of 1 s at p99.9: 0 ms, at most 100 ms wanted
+";
+}

@@ -1,0 +1,305 @@
+//! An address that is listened to: connections in, one task each, until told to stop.
+//!
+//! ```text
+//!  accept ─┬─ room ────────▶ serve: request ─▶ service ─▶ answer ─┐   ◀ keep-alive ┐
+//!          └─ none: 503      │                                    └────────────────┘
+//!  stop ─▶ no more accepted; idle connections close, busy ones after their answer
+//!       ─▶ drain time over: the rest is cut
+//! ```
+//!
+//! Above the limit a connection is answered with 503 and closed rather than left waiting in the kernel's
+//! queue: a client that is told can go elsewhere, one that waits learns nothing until its own timeout.
+//!
+//! Where accepting fails for want of descriptors or memory the loop pauses: the connection stays in the
+//! queue, so without a pause it would spin on the same error.
+//!
+//! An answer whose body breaks is not ended but reset: with a bare close a client of HTTP/1.0, for whom
+//! the close is the end, would take half an answer for a whole one. Any other close waits a moment for the
+//! client to close too: bytes that arrive after ours would reset the connection, and the reset would
+//! overtake the answer, a refused upload's 503 for instance.
+
+use std::{
+    convert::Infallible,
+    future::{poll_fn, ready},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::AsyncWrite,
+    net::{TcpListener, TcpStream, ToSocketAddrs},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{body::BoxError, lengths::Counted, respond::Own};
+
+/// What clients of one address may use.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections open at once. Default 10 000.
+    pub connections_max: usize,
+    /// From the moment a connection could carry a request to the end of that request's head: bounds slow
+    /// heads and idle connections alike, and closes without an answer. Default 60 s, as nginx bounds a
+    /// head, and at least what clients with pools keep an idle connection for. More than a day is a day.
+    pub head_max: Duration,
+    /// Bytes in a head, request line included. More is 431, and the connection closes. Default 32 KiB,
+    /// what nginx takes.
+    pub head_bytes_max: usize,
+    /// Fields in a head. More is 431, and the connection closes. Default 100; another number costs an
+    /// allocation a request.
+    pub fields_max: usize,
+    /// How long requests in progress may take to end after the stop. Default 25 s, to be done before the
+    /// 30 s after which Kubernetes kills.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            head_max: Duration::from_secs(60),
+            head_bytes_max: 32 << 10,
+            fields_max: FIELDS_MAX,
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// The address the connection came from.
+    pub addr: SocketAddr,
+}
+
+/// A bound address, not yet served.
+#[derive(Debug)]
+#[must_use = "nothing is accepted until `run`"]
+pub struct Server {
+    listener: TcpListener,
+    limits: Limits,
+}
+
+impl Server {
+    /// Binds `addr`; port 0 takes any free one.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when the address cannot be had.
+    pub async fn bind(addr: impl ToSocketAddrs, limits: Limits) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(addr).await?, limits })
+    }
+
+    /// The address bound.
+    ///
+    /// # Errors
+    ///
+    /// The system's, which has none in practice.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves every request with `service` until `stop` resolves, then drains. Returns when the last
+    /// connection is gone. Dropping the future cuts all of them.
+    pub async fn run<S, F, B>(self, service: S, stop: impl Future<Output = ()>)
+    where
+        S: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Self { listener, limits } = self;
+        let service = Arc::new(service);
+        let http = protocol(&limits);
+        let http_refusing = protocol_refusing(&limits);
+        let (drain, draining) = watch::channel(());
+        let (mut served, mut refused) = (JoinSet::new(), JoinSet::new());
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = served.join_next() => continue,
+                Some(_) = refused.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, addr)) if served.len() < limits.connections_max => {
+                    let (service, peer) = (Arc::clone(&service), Peer { addr });
+                    let answer = move |request| service(request, peer);
+                    served.spawn(serve(stream, http.clone(), answer, draining.clone()));
+                }
+                Ok((stream, _)) if refused.len() < REFUSED_MAX => {
+                    refused.spawn(serve(stream, http_refusing.clone(), crowded, draining.clone()));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    if let Some(pause) = pause_after(&error) {
+                        tokio::select! {
+                            () = &mut stop => break,
+                            () = sleep(pause) => {}
+                        }
+                    }
+                }
+            }
+        }
+        drop(listener);
+        drop(drain);
+        let _ = timeout(limits.drain, async { while served.join_next().await.is_some() {} }).await;
+        served.shutdown().await;
+        refused.shutdown().await;
+    }
+}
+
+/// One connection, until either side ends it or, once draining, its request is answered.
+async fn serve<S, F, B>(
+    stream: TcpStream,
+    http: http1::Builder,
+    service: S,
+    mut draining: watch::Receiver<()>,
+) where
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let _ = stream.set_nodelay(true);
+    let (stream, lengths) = Counted::new(stream);
+    let service = service_fn(move |request| {
+        let hidden = lengths.hidden(&request);
+        let answer = service(request);
+        async move {
+            let mut answer = answer.await;
+            if hidden {
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, const { HeaderValue::from_static("close") });
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut connection = http.serve_connection(TokioIo::new(stream), service);
+    let end = tokio::select! {
+        end = &mut connection => Some(end),
+        // The sender is dropped, never used: its end is the signal.
+        _ = draining.changed() => None,
+    };
+    let end = match end {
+        Some(end) => end,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    let stream = connection.into_parts().io.into_inner().stream;
+    match end {
+        Ok(()) => linger(stream).await,
+        Err(error) if error.is_parse() => linger(stream).await,
+        Err(error) if error.is_user() => {
+            let _ = stream.set_zero_linger();
+        }
+        Err(_) => {}
+    }
+}
+
+/// Closes our side, takes what the client still says, and throws it away, until it closes too.
+async fn linger(mut stream: TcpStream) {
+    let mut ignored = [0; 4 << 10];
+    let _ = timeout(LINGER_MAX, async {
+        // hyper has done so already, but not where a client had asked for an upgrade.
+        let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut ignored) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => break,
+                _ => {}
+            }
+        }
+    })
+    .await;
+}
+
+/// The answer on a connection too many.
+fn crowded(request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> {
+    ready(Own::Crowded.respond(request.method(), None))
+}
+
+fn protocol(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.head_max.min(DAY))
+        .max_header_size(limits.head_bytes_max)
+        .max_buf_size(limits.head_bytes_max.max(BUFFER_BYTES_MAX));
+    if limits.fields_max != FIELDS_MAX {
+        http.max_headers(limits.fields_max);
+    }
+    http
+}
+
+/// For connections too many: one request, and soon.
+fn protocol_refusing(limits: &Limits) -> http1::Builder {
+    let mut http = protocol(limits);
+    http.keep_alive(false).header_read_timeout(limits.head_max.min(REFUSED_HEAD_MAX));
+    http
+}
+
+/// How long to wait before accepting again. `None` where the error was that one connection's.
+fn pause_after(error: &io::Error) -> Option<Duration> {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, WouldBlock,
+    };
+    match error.kind() {
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | WouldBlock => None,
+        _ => Some(ACCEPT_PAUSE),
+    }
+}
+
+/// No sum with it overflows.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// hyper's own number, up to which it needs no allocation for the fields of a head.
+const FIELDS_MAX: usize = 100;
+
+/// 64 KiB a connection: more than a socket usually gives at once.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// Connections too many that are told so at once; any more are closed unheard.
+const REFUSED_MAX: usize = 64;
+
+/// One second to say something before a connection too many is closed.
+const REFUSED_HEAD_MAX: Duration = Duration::from_secs(1);
+
+/// One second: several round trips for the client to read our answer and close, and no place to hide in.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+
+/// 100 ms: ten error lines a second at worst, and little lost, since descriptors take as long to free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_systems_own_want_pauses_the_loop() {
+        // ENFILE 23, EMFILE 24, ENOBUFS 105, ENOMEM 12 on Linux.
+        for want in [12, 23, 24, 105] {
+            assert!(pause_after(&io::Error::from_raw_os_error(want)).is_some(), "{want}");
+        }
+        for theirs in [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset] {
+            assert!(pause_after(&theirs.into()).is_none(), "{theirs}");
+        }
+    }
+}

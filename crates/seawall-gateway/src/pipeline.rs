@@ -1,0 +1,187 @@
+//! The life of a request.
+//!
+//! ```text
+//!   sound? ▸ headers, loop? ▸ route ▸ ┌ deadline ▸ retry ▸ pick ▸ breaker ▸ bulkhead ▸ attempt limit ┐ ▸ answer
+//!                                     └──────────── the engine, once per attempt: pool ──────────────┘
+//! ```
+//!
+//! What the engine holds for a call (the place in the bulkhead, the endpoint's judgement) lives on in the
+//! answer's body until its last byte.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderName, Method, Request, Response, request};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use seawall::{
+    Held,
+    core::{Ask, Finish, Instant, Pattern, Refusal, Repeat, Stopped},
+};
+
+use crate::{
+    body::{BodyError, Guarded, Watch},
+    framing,
+    gateway::Inner,
+    listen::Peer,
+    pool::{Leased, SendError},
+    replay::{Replay, Upload},
+    respond::Own,
+    route::{Answer, Route},
+    upstream::RouteCall,
+};
+
+/// A body of ours, or an upstream's under guard.
+pub(crate) type AnswerBody = Either<Guarded<Leased<Replay<Incoming>>, Watching>, Full<Bytes>>;
+
+/// Answers a request, whatever happens.
+pub(crate) async fn answer(
+    gateway: Arc<Inner>,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Response<AnswerBody> {
+    let method = request.method().clone();
+    match forward(&gateway, request, peer).await {
+        Ok(answer) => answer.map(Either::Left),
+        Err(Refused { own, retry_after }) => own.respond(&method, retry_after).map(Either::Right),
+    }
+}
+
+/// An answer of our own: what it says, and when asking again makes sense.
+struct Refused {
+    own: Own,
+    retry_after: Option<Duration>,
+}
+
+impl<O: Into<Own>> From<O> for Refused {
+    fn from(own: O) -> Self {
+        Self { own: own.into(), retry_after: None }
+    }
+}
+
+async fn forward(
+    gateway: &Inner,
+    mut request: Request<Incoming>,
+    peer: Peer,
+) -> Result<Response<Guarded<Leased<Replay<Incoming>>, Watching>>, Refused> {
+    framing::check(&request)?;
+    gateway.passage.request(&mut request, peer.addr.ip())?;
+    let (head, body) = request.into_parts();
+    let table = gateway.table();
+    let route = table.find(&head).ok_or(Own::NoRoute)?.clone();
+    drop(table);
+
+    let upload = Arc::new(Upload::new(body, route.config.replay_buffer));
+    let ask = Ask { repeat: repeat(&head), ..Ask::default() };
+    let shared = RouteCall { route: route.clone(), upload: upload.clone() };
+    let clock = gateway.registry.clock();
+    let operation =
+        |attempt: seawall::Attempt<u16>| send(route.clone(), &head, &upload, attempt.pick);
+    let (ending, held) = seawall::run_held(shared, clock, ask, route.classify(), operation).await;
+
+    match (ending.answer, ending.finish) {
+        (Some(Ok(mut answer)), _) => {
+            gateway.passage.response(&mut answer);
+            let read = Some(route.config.timeout.read);
+            Ok(answer.map(|body| Guarded::new(body, read, Watching(Some(held)))))
+        }
+        (Some(Err(error)), Finish::Answer { stopped, .. }) => {
+            Err(told(error.into(), stopped, &route, clock.now()))
+        }
+        (_, Finish::TimedOut { stopped, .. }) => {
+            Err(told(Own::Timeout, stopped, &route, clock.now()))
+        }
+        (_, Finish::Refused(refusal)) => {
+            Err(Refused { own: of(refusal), retry_after: refusal.retry_after })
+        }
+        (None, Finish::Answer { .. }) => Err(Own::Incomplete.into()),
+    }
+}
+
+/// One attempt: the request once more, to the endpoint that was picked.
+fn send(
+    route: Arc<Route>,
+    head: &request::Parts,
+    upload: &Upload<Incoming>,
+    endpoint: Option<u16>,
+) -> impl Future<Output = Result<Answer, SendError>> + Send + use<> {
+    let request = upload.attempt().map(|body| Request::from_parts(head.clone(), body));
+    async move {
+        let pool = endpoint.and_then(|endpoint| route.upstream.pool(endpoint));
+        match (pool, request) {
+            (Some(pool), Some(request)) => pool.send(request, route.config.timeout.connect).await,
+            (None, _) => Err(SendError::Unreachable),
+            (_, None) => Err(SendError::BrokenRequest),
+        }
+    }
+}
+
+/// Safe methods and those defined to be repeatable (RFC 9110 9.2.2), and whatever carries a key by which its
+/// receiver knows it again. Anything else only if it certainly never arrived.
+fn repeat(head: &request::Parts) -> Repeat {
+    let idempotent = matches!(
+        head.method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    );
+    if idempotent || head.headers.contains_key(IDEMPOTENCY_KEY) {
+        Repeat::Always
+    } else {
+        Repeat::IfUnreached
+    }
+}
+
+/// Why there is no answer, with the soonest time at which there may be one.
+fn told(own: Own, stopped: Stopped, route: &Route, now: Instant) -> Refused {
+    if own == Own::BrokenRequest {
+        return own.into();
+    }
+    let refused = match stopped {
+        Stopped::Refused(refusal) => refusal.retry_after,
+        _ => None,
+    };
+    let retry_after = refused.or_else(|| route.upstream.ready_in(now)).unwrap_or_default();
+    Refused { own, retry_after: Some(retry_after) }
+}
+
+fn of(refusal: Refusal) -> Own {
+    match refusal.by {
+        Pattern::Bulkhead => Own::Full,
+        Pattern::Deadline => Own::Timeout,
+        _ => Own::Unavailable,
+    }
+}
+
+/// Tells the engine how the answer's body went.
+#[derive(Debug)]
+pub(crate) struct Watching(Option<Held<RouteCall>>);
+
+impl Watch for Watching {
+    fn ended(&mut self) {
+        if let Some(held) = self.0.take() {
+            held.complete();
+        }
+    }
+
+    fn broke(&mut self, _why: &BodyError) {
+        if let Some(held) = self.0.take() {
+            held.broke_off();
+        }
+    }
+
+    fn left(&mut self) {
+        self.0 = None;
+    }
+
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(held) = &mut self.0 {
+            held.poll_flowing(cx);
+        }
+        Poll::Pending
+    }
+}
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

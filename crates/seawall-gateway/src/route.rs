@@ -1,0 +1,117 @@
+//! Which way a request goes: the routes in their order, each with what its calls will do.
+//!
+//! The table is worked out from the configuration once and never changes; a new configuration is a new table.
+//! What counts and learns lives in the [`Upstream`]s, outside it.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use seawall::{
+    ByStatus, Classify, Invalid,
+    core::{Outcome, Plan, Retry, Verdict},
+};
+
+use crate::{
+    config::{Config, RouteConfig},
+    pool::{Leased, SendError},
+    replay::Replay,
+    respond,
+    upstream::Upstream,
+};
+
+/// The routes, first match wins.
+#[derive(Debug)]
+pub(crate) struct Table(Vec<Arc<Route>>);
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) config: RouteConfig,
+    pub(crate) upstream: Arc<Upstream>,
+    /// Its number among the routes of its upstream.
+    pub(crate) view: usize,
+    pub(crate) plan: Plan,
+    classify: ByAnswer,
+}
+
+impl Table {
+    /// The table of `config`, and its upstreams.
+    pub(crate) fn new(
+        config: &Config,
+        registry: &seawall::Registry,
+        seed: Option<u64>,
+    ) -> Result<(Self, Vec<Arc<Upstream>>), Invalid> {
+        let mut upstreams = Vec::with_capacity(config.upstreams.len());
+        let mut routes: Vec<Option<Arc<Route>>> = config.routes.iter().map(|_| None).collect();
+        for (number, upstream) in config.upstreams.iter().enumerate() {
+            let of_it: Vec<_> = config
+                .routes
+                .iter()
+                .enumerate()
+                .filter(|(_, route)| route.upstream == number)
+                .collect();
+            let configs: Vec<_> = of_it.iter().map(|(_, route)| *route).collect();
+            let upstream = Arc::new(Upstream::new(upstream, &configs, registry, seed)?);
+            for (view, (place, route)) in of_it.into_iter().enumerate() {
+                routes[place] = Some(Arc::new(Route::new(route, upstream.clone(), view)?));
+            }
+            upstreams.push(upstream);
+        }
+        Ok((Self(routes.into_iter().flatten().collect()), upstreams))
+    }
+
+    /// The first route that matches.
+    pub(crate) fn find(&self, head: &Parts) -> Option<&Arc<Route>> {
+        let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        let (method, path) = (&head.method, head.uri.path());
+        self.0.iter().find(|route| {
+            route.config.matches.matches(method, host.unwrap_or(""), path, &head.headers)
+        })
+    }
+}
+
+impl Route {
+    fn new(config: &RouteConfig, upstream: Arc<Upstream>, view: usize) -> Result<Self, Invalid> {
+        let plan = Plan {
+            deadline: config.deadline,
+            retry: config.retry.as_ref().map(Retry::new).transpose()?,
+            attempt: Some(config.timeout.attempt),
+            retry_timeouts: config.retry_on.timeout,
+            free_if_unreached: true,
+        };
+        let classify = ByAnswer(ByStatus(config.retry_on.clone()));
+        Ok(Self { config: config.clone(), upstream, view, plan, classify })
+    }
+
+    /// What answers mean here.
+    pub(crate) fn classify(&self) -> &ByAnswer {
+        &self.classify
+    }
+}
+
+/// The head of an upstream's answer.
+pub(crate) type Answer = http::Response<Leased<Replay<hyper::body::Incoming>>>;
+
+/// Judges answers and ways of not getting one.
+#[derive(Debug)]
+pub(crate) struct ByAnswer(ByStatus);
+
+impl Classify<Answer, SendError> for ByAnswer {
+    fn classify(&self, answer: &Result<Answer, SendError>) -> Verdict {
+        let on = &self.0.0;
+        let retryable = match answer {
+            Ok(answer) => {
+                let hint = respond::retry_after(answer.headers(), std::time::SystemTime::now());
+                return self.0.verdict(answer.status().as_u16(), hint);
+            }
+            // Our own limit and the client's own fault say nothing about the endpoint.
+            Err(SendError::Full) => return Verdict { reached: false, ..Verdict::IGNORED },
+            Err(SendError::BrokenRequest) => return Verdict::IGNORED,
+            Err(SendError::ConnectTimeout) => on.connect || on.timeout,
+            Err(error) if error.reached() => on.reset,
+            Err(_) => on.connect,
+        };
+        let reached = answer.as_ref().is_err_and(|error| error.reached());
+        Verdict { outcome: Outcome::Failure, retryable, retry_after: None, reached }
+    }
+}

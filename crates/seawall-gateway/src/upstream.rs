@@ -1,0 +1,202 @@
+//! An upstream: its endpoints, their connections, and the machines of every route that leads to it.
+//!
+//! ```text
+//!   one mutex   picker (a breaker per endpoint) · retry budget · per route: bulkhead, learned limit, counts
+//!   beside it   a pool of connections per endpoint
+//! ```
+//!
+//! The breaker belongs to the endpoint and the budget to the upstream: a breaker per route would turn one
+//! refusing endpoint of three into refusals for all, and a budget per route would let ten routes retry ten
+//! times as much. One visit sees all of them, so a call to an upstream takes two short locks like any other.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use seawall::{
+    Clock, Invalid, Machines, Observed, Shell, Snapshot, Teller,
+    core::{
+        AdaptiveTimeout, Bulkhead, Counts, Draw, EventRing, Instant, Parts, Picker, Plan,
+        RetryBudget, Shared,
+    },
+    snapshot::{BulkheadStats, CircuitBreakerStats},
+};
+
+use crate::{
+    config::{RouteConfig, UpstreamConfig},
+    pool::{Pool, PoolLimits},
+    replay::{Replay, Upload},
+    route::Route,
+};
+
+/// One upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    name: Arc<str>,
+    endpoints: Arc<[Arc<str>]>,
+    routes: Vec<Arc<str>>,
+    pools: Vec<Pool<Replay<Incoming>>>,
+    shell: Shell<UpstreamMachines>,
+    clock: Clock,
+}
+
+/// The machines behind one upstream's mutex.
+#[derive(Debug)]
+pub(crate) struct UpstreamMachines {
+    picker: Picker,
+    budget: RetryBudget,
+    routes: Vec<RouteMachines>,
+    events: EventRing,
+}
+
+#[derive(Debug)]
+struct RouteMachines {
+    bulkhead: Option<Bulkhead>,
+    timeout: AdaptiveTimeout,
+    counts: Counts,
+}
+
+impl Upstream {
+    /// The upstream of `config` with the machines of its `routes`, in their order.
+    pub(crate) fn new(
+        config: &UpstreamConfig,
+        routes: &[&RouteConfig],
+        registry: &seawall::Registry,
+        seed: Option<u64>,
+    ) -> Result<Self, Invalid> {
+        let name: Arc<str> = config.name.as_str().into();
+        let endpoints: Arc<[Arc<str>]> =
+            config.endpoints.iter().map(|endpoint| endpoint.authority.as_str().into()).collect();
+        let machines = UpstreamMachines {
+            picker: Picker::new(endpoints.len(), config.circuit_breaker.as_ref())?,
+            budget: RetryBudget::new(config.retry_budget, config.retry_trickle),
+            routes: routes
+                .iter()
+                .map(|route| RouteMachines::new(route))
+                .collect::<Result<_, _>>()?,
+            events: EventRing::new(),
+        };
+        let limits = PoolLimits {
+            open_max: config.max_connections,
+            idle_for: config.idle_timeout,
+            ..PoolLimits::default()
+        };
+        let pools = endpoints.iter().map(|endpoint| Pool::new(endpoint, limits)).collect();
+        let teller = Teller::new(name.clone(), endpoints.clone(), registry.stream());
+        Ok(Self {
+            routes: routes.iter().map(|route| route.name.as_str().into()).collect(),
+            name,
+            endpoints,
+            pools,
+            shell: Shell::new(machines, teller, seed),
+            clock: registry.clock().clone(),
+        })
+    }
+
+    /// The connections to an endpoint.
+    pub(crate) fn pool(&self, endpoint: u16) -> Option<&Pool<Replay<Incoming>>> {
+        self.pools.get(usize::from(endpoint))
+    }
+
+    /// When an endpoint admits again: none now, if one does.
+    pub(crate) fn ready_in(&self, now: Instant) -> Option<std::time::Duration> {
+        let mut visit = self.shell.visit(0, now);
+        let parts = seawall::core::Visit::parts(&mut visit);
+        seawall::core::Gate::ready_by(parts.gate, now, now).err()?.retry_after
+    }
+}
+
+impl RouteMachines {
+    fn new(config: &RouteConfig) -> Result<Self, Invalid> {
+        Ok(Self {
+            bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?,
+            timeout: AdaptiveTimeout::new(config.timeout.clone())?,
+            counts: Counts::default(),
+        })
+    }
+}
+
+impl Machines for UpstreamMachines {
+    type Gate = Picker;
+    /// The number of a route at this upstream.
+    type View = usize;
+
+    #[inline]
+    fn parts(&mut self, route: usize) -> Parts<'_, Picker> {
+        let RouteMachines { bulkhead, timeout, counts } = &mut self.routes[route];
+        Parts {
+            gate: &mut self.picker,
+            budget: Some(&mut self.budget),
+            bulkhead: bulkhead.as_mut(),
+            timeout: Some(timeout),
+            counts,
+            events: &mut self.events,
+        }
+    }
+}
+
+/// One call on a route, as the engine's driver shares it.
+#[derive(Clone)]
+pub(crate) struct RouteCall {
+    pub(crate) route: Arc<Route>,
+    pub(crate) upload: Arc<Upload<Incoming>>,
+}
+
+impl Shared for RouteCall {
+    type Gate = Picker;
+    type Visit<'a> = seawall::ShellVisit<'a, UpstreamMachines>;
+
+    #[inline]
+    fn visit(&self, now: Instant) -> Self::Visit<'_> {
+        self.route.upstream.shell.visit(self.route.view, now)
+    }
+
+    #[inline]
+    fn plan(&self) -> &Plan {
+        &self.route.plan
+    }
+
+    #[inline]
+    fn draw(&self) -> Draw {
+        self.route.upstream.shell.draw()
+    }
+
+    fn can_repeat(&self) -> bool {
+        self.upload.repeatable()
+    }
+}
+
+impl Observed for Upstream {
+    fn observe(&self, snapshot: &mut Snapshot) {
+        let now = self.clock.now();
+        let (endpoints, budget, routes) = self.shell.read(|machines| {
+            let routes = machines.routes.iter();
+            let routes: Vec<_> = routes
+                .map(|route| {
+                    (
+                        route.bulkhead.as_ref().map(Bulkhead::snapshot),
+                        route.timeout.clone(),
+                        route.counts,
+                    )
+                })
+                .collect();
+            (machines.picker.snapshot(now).collect::<Vec<_>>(), machines.budget.snapshot(), routes)
+        });
+        for (endpoint, seen) in self.endpoints.iter().zip(endpoints) {
+            let name = format!("{} {endpoint}", self.name);
+            if let Some(breaker) = &seen.breaker {
+                let stats = CircuitBreakerStats::new(&name, breaker, &self.clock);
+                snapshot.circuit_breakers.insert(name.clone(), stats);
+            }
+            snapshot.endpoints.insert(name, seen.into());
+        }
+        snapshot.retry_managers.insert(self.name.to_string(), budget.into());
+        for (route, (bulkhead, timeout, counts)) in self.routes.iter().zip(routes) {
+            let name = route.to_string();
+            if let Some(bulkhead) = bulkhead {
+                snapshot.bulkheads.insert(name.clone(), BulkheadStats::new(&name, &bulkhead));
+            }
+            snapshot.adaptive_timeouts.insert(name.clone(), timeout.snapshot().into());
+            snapshot.policies.insert(name, counts.into());
+        }
+    }
+}

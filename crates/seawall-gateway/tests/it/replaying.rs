@@ -1,0 +1,91 @@
+//! Uploads over more than one attempt, and what must not be repeated.
+
+use std::time::Duration;
+
+use crate::kit::{Act, Client, Proxy, Reads, Settings, Step, Upstream, refusing, until};
+
+#[tokio::test]
+async fn an_upload_cut_midway_starts_over_and_goes_on_with_what_the_client_still_sends() {
+    for (fields, parts, body) in [
+        ("Content-Length: 10", ["first", "-last"], "\r\n\r\nfirst-last"),
+        (
+            "Transfer-Encoding: chunked",
+            ["5\r\nfirst\r\n", "5\r\n-last\r\n0\r\n\r\n"],
+            "\r\n\r\n5\r\nfirst\r\n5\r\n-last\r\n0\r\n\r\n",
+        ),
+    ] {
+        let broken = Upstream::start([Act(Reads::Body(5), vec![Step::Reset])]).await;
+        let sound = Upstream::start([Act::ok("whole")]).await;
+        let proxy = Proxy::start(&[broken.addr, sound.addr]).await;
+        let mut client = Client::connect(proxy.addr).await;
+        client.say(format!("PUT / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{}", parts[0])).await;
+        until("the second attempt", || sound.accepted() == 1).await;
+        let answer = client.ask(parts[1]).await;
+        assert!(answer.ends_with("\r\n\r\nwhole"), "{answer}");
+        assert!(broken.only().contains("first"));
+        let seen = sound.only();
+        assert!(seen.ends_with(body), "{seen}");
+        assert!(seen.contains(&format!("\r\n{}\r\n", fields.to_ascii_lowercase())), "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_cut_by_its_limit_hands_the_upload_on() {
+    let slow = Upstream::start([Act(Reads::Body(3), vec![Step::Hang])]).await;
+    let sound = Upstream::start([Act::ok("whole")]).await;
+    let settings = Settings { attempt_max: Duration::from_millis(300), ..Settings::default() };
+    let proxy = Proxy::with(&[slow.addr, sound.addr], settings).await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await;
+    until("the second attempt", || sound.accepted() == 1).await;
+    let answer = client.ask("def").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(sound.only().ends_with("\r\n\r\nabcdef"));
+    until("the first is closed", || slow.open() == 0).await;
+}
+
+#[tokio::test]
+async fn trailers_reach_the_second_attempt() {
+    let broken = Upstream::start([Act(Reads::Whole, vec![Step::Reset])]).await;
+    let sound = Upstream::start([Act::ok("whole")]).await;
+    let proxy = Proxy::start(&[broken.addr, sound.addr]).await;
+    Client::connect(proxy.addr)
+        .await
+        .ask(
+            "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
+             3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
+        )
+        .await;
+    for seen in [broken.only(), sound.only()] {
+        assert!(seen.ends_with("\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"), "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn past_the_limit_an_upload_is_not_repeated() {
+    let broken = Upstream::start([Act(Reads::Whole, vec![Step::Reset])]).await;
+    let unasked = Upstream::start([Act::ok("never")]).await;
+    let settings = Settings { kept_bytes_max: 64, ..Settings::default() };
+    let proxy = Proxy::with(&[broken.addr, unasked.addr], settings).await;
+    let body = "a".repeat(65);
+    let answer = Client::connect(proxy.addr)
+        .await
+        .ask(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 65\r\n\r\n{body}"))
+        .await;
+    assert!(answer.contains("error=connection_terminated"), "{answer}");
+    assert_eq!(unasked.accepted(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_of_any_size_moves_on_from_an_endpoint_that_never_took_a_byte() {
+    let sound = Upstream::start([Act::ok("whole")]).await;
+    let settings = Settings { kept_bytes_max: 64, ..Settings::default() };
+    let proxy = Proxy::with(&[refusing().await, sound.addr], settings).await;
+    let body = "a".repeat(1 << 20);
+    let answer = Client::connect(proxy.addr)
+        .await
+        .ask(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        .await;
+    assert!(answer.ends_with("\r\n\r\nwhole"), "{answer}");
+    assert!(sound.only().ends_with(&body));
+}

@@ -1,0 +1,106 @@
+//! The listening side: limits, slow clients, and an end that drops nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::TcpStream, sync::Notify};
+
+use crate::kit::{Act, Client, End, Proxy, Reads, Settings, Step, Upstream, until};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_so_and_closed() {
+    let upstream = Upstream::start([Act::answer(OK)]).await;
+    let mut settings = Settings::default();
+    settings.limits.connections_max = 1;
+    let proxy = Proxy::with(&[upstream.addr], settings).await;
+    let mut first = Client::connect(proxy.addr).await;
+    first.ask(GET).await;
+
+    let mut second = Client::connect(proxy.addr).await;
+    second.say(GET).await;
+    let (answer, end) = second.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert!(answer.contains("error=connection_limit_reached"), "{answer}");
+    assert_eq!((end, upstream.seen().len()), (End::Closed, 1));
+
+    // The first is as good as before, and its place is free again once it leaves.
+    first.ask(GET).await;
+    drop(first);
+    let mut served = false;
+    for _ in 0..1_000 {
+        let mut next = Client::connect(proxy.addr).await;
+        next.say(GET).await;
+        next.hear_until("\r\n\r\n").await;
+        served = upstream.seen().len() == 3;
+        if served {
+            break;
+        }
+    }
+    assert!(served, "the place was never freed");
+}
+
+#[tokio::test]
+async fn a_refused_upload_hears_why_before_the_connection_ends() {
+    let proxy = Proxy::start(&[]).await;
+    for refused in ["", "Host: a\r\n"] {
+        let mut client = Client::connect(proxy.addr).await;
+        client.say(format!("PUT / HTTP/1.1\r\n{refused}Content-Length: 9000000\r\n\r\n")).await;
+        client.hear_until("\"detail\":").await;
+        client.say(vec![b'a'; 4 << 20]).await;
+        let (answer, end) = client.rest().await;
+        assert!(answer.ends_with("\"}") && answer.contains("proxy-status"), "{answer}");
+        assert_eq!(end, End::Closed);
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_closes_the_connection() {
+    let mut settings = Settings::default();
+    settings.limits.head_max = Duration::from_millis(50);
+    let proxy = Proxy::with(&[], settings).await;
+    for slow in ["", "GET / HTTP/1.1\r\nHost"] {
+        let mut client = Client::connect(proxy.addr).await;
+        client.say(slow).await;
+        assert_eq!(client.rest().await, (String::new(), End::Closed));
+    }
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_in_progress_end_and_takes_no_more() {
+    let gate = Arc::new(Notify::new());
+    let act = Act(Reads::Whole, vec![Step::Wait(Arc::clone(&gate)), Step::Say(OK.into())]);
+    let upstream = Upstream::start([act]).await;
+    let mut proxy = Proxy::start(&[upstream.addr]).await;
+    let idle = Client::connect(proxy.addr).await;
+    let mut busy = Client::connect(proxy.addr).await;
+    busy.say(GET).await;
+    until("the request arrives", || upstream.seen().len() == 1).await;
+
+    proxy.stop();
+    assert_eq!(idle.rest().await, (String::new(), End::Closed));
+    assert!(TcpStream::connect(proxy.addr).await.is_err(), "still listening");
+    gate.notify_one();
+    let answer = busy.hear().await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hi"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(busy.rest().await, (String::new(), End::Closed));
+    proxy.stopped().await;
+}
+
+#[tokio::test]
+async fn draining_ends_even_if_a_request_does_not() {
+    let upstream = Upstream::start([Act(Reads::Whole, vec![Step::Hang])]).await;
+    let mut settings = Settings::default();
+    settings.limits.drain = Duration::from_millis(50);
+    let mut proxy = Proxy::with(&[upstream.addr], settings).await;
+    let mut stuck = Client::connect(proxy.addr).await;
+    stuck.say(GET).await;
+    until("the request arrives", || upstream.seen().len() == 1).await;
+    proxy.stop();
+    proxy.stopped().await;
+    assert_eq!(stuck.rest().await.0, "");
+    until("the upstream is freed", || upstream.open() == 0).await;
+}

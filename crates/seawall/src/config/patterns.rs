@@ -1,0 +1,103 @@
+//! The tables of the patterns: each is read onto a base value and checked by the config type itself.
+
+use seawall_core::{BulkheadConfig, CircuitBreakerConfig, RetryConfig, TimeoutConfig};
+
+use super::{Table, Value, nearest::nearest};
+use crate::RetryOn;
+
+/// Reads `retry = { … }` onto `base`, with `on` for what may be retried.
+pub fn retry(mut table: Table<'_>, base: (RetryConfig, RetryOn)) -> (RetryConfig, RetryOn) {
+    let (mut config, mut on) = base;
+    table.set("max_retries", Value::count, &mut config.max_retries);
+    table.set("base_delay", Value::duration, &mut config.base_delay);
+    table.set("max_delay", Value::duration, &mut config.max_delay);
+    table.set("jitter", Value::jitter, &mut config.jitter);
+    table.set("strategy", Value::strategy, &mut config.strategy);
+    table.set("budget", Value::share, &mut config.budget);
+    table.set("trickle", Value::flag, &mut config.trickle);
+    table.set("on", retry_on, &mut on);
+    table.check(|found| config.check(found));
+    table.end();
+    (config, on)
+}
+
+/// Reads `circuit_breaker = { … }` onto `base`.
+pub fn circuit_breaker(mut table: Table<'_>, base: CircuitBreakerConfig) -> CircuitBreakerConfig {
+    let mut config = base;
+    let some_duration = |value: &Value<'_>| value.duration().map(Some);
+    table.set("failures", Value::count, &mut config.failures);
+    table.set("successes", Value::count, &mut config.successes);
+    table.set("open_for", Value::duration, &mut config.open_for);
+    table.set("half_open_calls", Value::count, &mut config.half_open_calls);
+    table.set("half_open_for", some_duration, &mut config.half_open_for);
+    table.later(&["failure_rate", "slow_rate", "slow_after", "over", "minimum_calls"]);
+    table.check(|found| config.check(found));
+    table.end();
+    config
+}
+
+/// Reads `bulkhead = { … }` onto `base`.
+pub fn bulkhead(mut table: Table<'_>, base: BulkheadConfig) -> BulkheadConfig {
+    let mut config = base;
+    table.set("max_concurrent", Value::count, &mut config.max_concurrent);
+    table.later(&[
+        "max_queue",
+        "max_wait",
+        "max_run",
+        "priority",
+        "priority_header",
+        "pool_threads",
+    ]);
+    table.check(|found| config.check(found));
+    table.end();
+    config
+}
+
+/// Reads `timeout = { … }` onto `base`.
+pub fn timeout(mut table: Table<'_>, base: TimeoutConfig) -> TimeoutConfig {
+    let mut config = base;
+    table.set("connect", Value::duration, &mut config.connect);
+    table.set("read", Value::duration, &mut config.read);
+    table.set("attempt", Value::duration, &mut config.attempt);
+    table.set("adaptive", Value::flag, &mut config.adaptive);
+    table.set("quantile", Value::quantile, &mut config.quantile);
+    table.set("factor", Value::factor, &mut config.factor);
+    table.set("warm_up", Value::count, &mut config.warm_up);
+    table.set("floor", Value::duration, &mut config.floor);
+    table.check(|found| config.check(found));
+    table.end();
+    config
+}
+
+/// `["connect", "reset", "timeout", "503"]`: what is not in the list is not retried.
+fn retry_on(value: &Value<'_>) -> Option<RetryOn> {
+    let mut on = RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new() };
+    let mut readable = true;
+    for entry in value.list()? {
+        let Some(text) = entry.text() else {
+            readable = false;
+            continue;
+        };
+        match (text, status(text)) {
+            ("connect", _) => on.connect = true,
+            ("reset", _) => on.reset = true,
+            ("timeout", _) => on.timeout = true,
+            (_, Some(status)) => on.statuses.push(status),
+            _ => {
+                let meant = nearest(text, ["connect", "reset", "timeout"].into_iter());
+                let meant = meant.map(|meant| format!("; did you mean \"{meant}\"?"));
+                let right =
+                    "\"connect\", \"reset\", \"timeout\" or a status from \"400\" to \"599\"";
+                entry.expected::<()>(format_args!("{right}{}", meant.unwrap_or_default()));
+                readable = false;
+            }
+        }
+    }
+    readable.then_some(on)
+}
+
+/// The status of an answer that is an error; no other is worth another attempt.
+fn status(text: &str) -> Option<u16> {
+    let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|status| digits && (400..600).contains(status))
+}

@@ -1,0 +1,278 @@
+//! One value with its place, read as what it should be.
+//!
+//! Every reading is an `Option`: the value, or `None` after the problem has been told.
+
+use std::{borrow::Cow, fmt::Display, time::Duration};
+
+use seawall_core::{Jitter, Ratio, Strategy};
+use toml::de::DeValue;
+
+use super::{nearest::nearest, reader::Reader, syntax::short, table::Table, units};
+
+/// A value in a file.
+#[derive(Clone, Debug)]
+pub struct Value<'r> {
+    pub(super) reader: &'r Reader,
+    pub(super) value: &'r DeValue<'r>,
+    /// The byte it starts at.
+    pub(super) at: usize,
+    /// The path of its field from the root, for origins.
+    pub(super) path: String,
+    /// The field as problems call it.
+    pub(super) label: String,
+}
+
+impl<'r> Value<'r> {
+    /// Tells that this value is wrong: `field is value, expected …`.
+    pub fn expected<T>(&self, right: impl Display) -> Option<T> {
+        self.problem(format_args!("{} is {}, expected {right}", self.label, self.shown()));
+        None
+    }
+
+    /// Tells what is wrong with this value.
+    pub fn problem(&self, message: impl Display) {
+        self.reader.problem(self.at, message);
+    }
+
+    /// Tells that this value will have a meaning, but has none yet.
+    #[must_use]
+    pub fn unsupported<T>(&self) -> Option<T> {
+        self.problem(format_args!("{} = {} is not supported yet", self.label, self.shown()));
+        None
+    }
+
+    /// The field as problems call it.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// A text.
+    #[must_use]
+    pub fn text(&self) -> Option<&'r str> {
+        self.value.as_str().or_else(|| self.expected("a text in quotes"))
+    }
+
+    /// A text that can be a name.
+    #[must_use]
+    pub fn name(&self) -> Option<&'r str> {
+        let name = self.value.as_str().filter(|name| is_name(name));
+        name.or_else(|| self.expected(NAME))
+    }
+
+    /// The index of the one of `names` this text refers to.
+    #[must_use]
+    pub fn reference(&self, names: &[&str]) -> Option<usize> {
+        let text = self.text()?;
+        let found = names.iter().position(|name| *name == text);
+        if found.is_none() {
+            let meant = nearest(text, names.iter().copied());
+            let meant = meant.map(|meant| format!(", did you mean \"{meant}\"?"));
+            let (label, meant) = (&self.label, meant.unwrap_or_default());
+            // Its definition may be in a part that could not be read.
+            self.reader.absence(
+                self.at,
+                format_args!("{label} is {}, which is not defined{meant}", self.shown()),
+            );
+        }
+        found
+    }
+
+    /// `true` or `false`.
+    #[must_use]
+    pub fn flag(&self) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.expected("true or false"))
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn count(&self) -> Option<u32> {
+        let count = self.integer().and_then(|count| u32::try_from(count).ok());
+        count.or_else(|| self.expected("a whole number, 0 to 4294967295"))
+    }
+
+    /// A duration such as `"250ms"`.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        let duration = self.value.as_str().and_then(units::duration);
+        duration.or_else(|| self.expected(DURATION))
+    }
+
+    /// A duration, or `"none"`.
+    #[must_use]
+    pub fn duration_or_none(&self) -> Option<Option<Duration>> {
+        match self.value.as_str() {
+            Some("none") => Some(None),
+            text => match text.and_then(units::duration) {
+                Some(duration) => Some(Some(duration)),
+                None => self.expected(format_args!("{DURATION}, or \"none\"")),
+            },
+        }
+    }
+
+    /// A share such as `"10%"`.
+    #[must_use]
+    pub fn share(&self) -> Option<Ratio> {
+        let share = self.value.as_str().and_then(units::share);
+        share.or_else(|| match self.number().and_then(Ratio::from_f64) {
+            // Is 1 all of it, or a hundredth? Only a fraction says what was meant.
+            Some(meant) if meant < Ratio::ONE => self.expected(format_args!("\"{meant}\"")),
+            _ => self.expected("a share in quotes such as \"10%\""),
+        })
+    }
+
+    /// A size such as `"64KiB"`, or a number of bytes.
+    #[must_use]
+    pub fn size(&self) -> Option<usize> {
+        let size = self.integer().or_else(|| self.value.as_str().and_then(units::size));
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        size.or_else(|| self.expected("a size such as \"64KiB\", \"1MiB\" or a number of bytes"))
+    }
+
+    /// A factor such as `1.5`.
+    #[must_use]
+    pub fn factor(&self) -> Option<Ratio> {
+        let factor = self.number().and_then(Ratio::from_f64);
+        factor.or_else(|| self.expected("a number such as 1.5"))
+    }
+
+    /// A quantile: `"p95"` or `0.95`.
+    #[must_use]
+    pub fn quantile(&self) -> Option<Ratio> {
+        let fraction = || self.number().and_then(part);
+        let quantile = self.value.as_str().and_then(units::quantile).or_else(fraction);
+        quantile.or_else(|| self.expected("a quantile such as \"p95\" or 0.95"))
+    }
+
+    /// How delays are scattered: `"full"`, `"equal"`, or a part of the delay as a number.
+    #[must_use]
+    pub fn jitter(&self) -> Option<Jitter> {
+        match self.value.as_str() {
+            Some("full") => Some(Jitter::Full),
+            Some("equal") => Some(Jitter::Equal),
+            Some("decorrelated") => self.unsupported(),
+            _ => match self.number().and_then(part) {
+                Some(part) => Some(Jitter::Fraction(part)),
+                None => self.expected("\"full\", \"equal\" or a number from 0 to 1"),
+            },
+        }
+    }
+
+    /// How delays grow: `"exponential"`, `"linear"` or `"fibonacci"`.
+    #[must_use]
+    pub fn strategy(&self) -> Option<Strategy> {
+        match self.value.as_str() {
+            Some("exponential") => Some(Strategy::Exponential),
+            Some("linear") => Some(Strategy::Linear),
+            Some("fibonacci") => Some(Strategy::Fibonacci),
+            Some("custom") => {
+                let Self { label, .. } = self;
+                self.problem(format_args!(
+                    "{label} = \"custom\" is a function: only code can set it"
+                ));
+                None
+            }
+            _ => self.unknown(&["exponential", "linear", "fibonacci"]),
+        }
+    }
+
+    /// Tells that this is none of the words it could be, and which is meant.
+    #[must_use]
+    pub fn unknown<T>(&self, words: &[&str]) -> Option<T> {
+        let known = match words {
+            [] => "nothing".to_owned(),
+            [one] => format!("\"{one}\""),
+            [most @ .., last] => format!("\"{}\" or \"{last}\"", most.join("\", \"")),
+        };
+        let meant = self.value.as_str().and_then(|text| nearest(text, words.iter().copied()));
+        match meant {
+            Some(meant) => self.expected(format_args!("{known}; did you mean \"{meant}\"?")),
+            None => self.expected(known),
+        }
+    }
+
+    /// The entries of a list.
+    #[must_use]
+    pub fn list(&self) -> Option<Vec<Self>> {
+        let Some(entries) = self.value.as_array() else { return self.expected("a list in [ ]") };
+        let entry = |entry: &'r toml::Spanned<DeValue<'r>>| Self {
+            value: entry.get_ref(),
+            at: if entry.span().is_empty() { self.at } else { entry.span().start },
+            ..self.clone()
+        };
+        Some(entries.iter().map(entry).collect())
+    }
+
+    /// A table. Its fields are called by the name of this one.
+    #[must_use]
+    pub fn table(&self) -> Option<Table<'r>> {
+        match self.value.as_table() {
+            Some(entries) => Some(Table::new(self, entries)),
+            None => self.expected("a table"),
+        }
+    }
+
+    /// Whether it is a table.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
+    /// Whether it is a list.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        self.value.is_array()
+    }
+
+    /// This value with another path for origins and another name for problems.
+    #[must_use]
+    pub fn named(self, path: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { path: path.into(), label: label.into(), ..self }
+    }
+
+    /// The value as problems quote it, a long one shortened.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'static, str> {
+        match self.value {
+            DeValue::String(text) => format!("\"{}\"", short(text)).into(),
+            DeValue::Integer(number) => short(&number.to_string()).into(),
+            DeValue::Float(number) => short(number.as_str()).into(),
+            DeValue::Boolean(flag) => flag.to_string().into(),
+            DeValue::Datetime(_) => "a date".into(),
+            DeValue::Array(entries) if entries.is_empty() => "[]".into(),
+            DeValue::Array(_) => "a list".into(),
+            DeValue::Table(_) => "a table".into(),
+        }
+    }
+
+    fn integer(&self) -> Option<u64> {
+        let integer = self.value.as_integer()?;
+        u64::from_str_radix(integer.as_str(), integer.radix()).ok()
+    }
+
+    fn number(&self) -> Option<f64> {
+        match self.value {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => self.integer().map(|number| number as f64),
+        }
+    }
+}
+
+/// Names end up in metrics and on command lines.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// A number from 0 to 1.
+fn part(number: f64) -> Option<Ratio> {
+    Ratio::from_f64(number).filter(|part| *part <= Ratio::ONE)
+}
+
+const DURATION: &str = "a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"";
+
+/// What is a name.
+pub(super) const NAME: &str = "1 to 64 letters, digits, `-` or `_`";
+
+/// The length of a label in a host name, and one more.
+const NAME_BYTES_MAX: usize = 64;
