@@ -11,10 +11,8 @@
 //! There is no future to wait for: pages are made from one snapshot, in memory.
 
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     future::{Ready, ready},
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -43,14 +41,13 @@ use crate::exposition::exposition;
 #[derive(Clone, Debug)]
 pub struct Admin {
     registry: Registry,
-    retries: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Admin {
     /// The pages of this registry.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
-        Self { registry, retries: Arc::default() }
+        Self { registry }
     }
 
     /// The answer to one request, whose body does not matter.
@@ -76,21 +73,9 @@ impl Admin {
             Topic::Ready => probe(uri, "serving", self.registry.is_ready()),
             Topic::Stats => stats(&self.registry.snapshot()),
             Topic::Metrics => {
-                let mut snapshot = self.registry.snapshot();
-                self.hold(&mut snapshot);
+                let snapshot = self.registry.snapshot();
                 Page { status: StatusCode::OK, kind: METRICS, body: exposition(&snapshot).into() }
             }
-        }
-    }
-
-    /// Holds each count of retries at the most it has been. A retry refunded because it was never sent is
-    /// taken back, and a counter that falls reads as a restart: a reader would add the whole count again.
-    fn hold(&self, snapshot: &mut Snapshot) {
-        let mut most = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, stats) in &mut snapshot.retry_managers {
-            let most = most.entry(name.clone()).or_default();
-            *most = stats.total_retries.max(*most);
-            stats.total_retries = *most;
         }
     }
 }

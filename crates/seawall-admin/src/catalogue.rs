@@ -146,8 +146,16 @@ pub(crate) static CATALOGUE: &[Family] = &[
         |seen, to| each(&seen.retry_managers, to, |stats| stats.total_requests as f64),
     ),
     counter("seawall_retries_total", POLICY, "Retries the budget paid for.", |seen, to| {
-        each(&seen.retry_managers, to, |stats| stats.total_retries as f64)
+        each(&seen.retry_managers, to, |stats| {
+            (stats.total_retries + stats.refunded_retries) as f64
+        })
     }),
+    counter(
+        "seawall_retries_refunded_total",
+        POLICY,
+        "Retries paid for and then never sent.",
+        |seen, to| each(&seen.retry_managers, to, |stats| stats.refunded_retries as f64),
+    ),
     gauge(
         "seawall_retry_budget_balance",
         POLICY,
@@ -357,8 +365,8 @@ Every label takes only names from the configuration or the fixed words below, so
 - `outcome`: how it ended. Begun = all outcomes + in flight, for calls and for attempts.
 - `quantile`: of the latencies of the last seconds, as the learned limit sees them.
 
-`seawall_retries_total` never falls: a retry that was paid for, seen in an answer and then never sent stays counted until the next
-one takes its place. `total_retries` of `/stats` is exact.
+`seawall_retries_total` never falls: what was paid for and then never sent is counted beside it, in `seawall_retries_refunded_total`.
+`total_retries` of `/stats` is the difference.
 
 ## Questions
 

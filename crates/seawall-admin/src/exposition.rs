@@ -105,7 +105,8 @@ seawall_circuit_breaker_transitions_total{policy="p"} 53
 seawall_circuit_breaker_refused_total{endpoint="e"} 52
 seawall_circuit_breaker_refused_total{policy="p"} 54
 seawall_first_attempts_total{policy="p"} 61
-seawall_retries_total{policy="p"} 62
+seawall_retries_total{policy="p"} 65
+seawall_retries_refunded_total{policy="p"} 3
 seawall_retry_budget_balance{policy="p"} 6.25
 seawall_retry_budget_ratio{policy="p"} 0.5
 seawall_bulkhead_running{policy="p"} 71
@@ -150,7 +151,7 @@ seawall_endpoint_latency_seconds{endpoint="e"} 0.093
         seen.circuit_breakers.insert("e".to_owned(), endpoints);
 
         let retries = seen.retry_managers.get_mut("p").unwrap();
-        (retries.total_requests, retries.total_retries) = (61, 62);
+        (retries.total_requests, retries.total_retries, retries.refunded_retries) = (61, 62, 3);
         (retries.balance, retries.budget_percent) = (6.25, 50.0);
 
         let bulkhead = seen.bulkheads.get_mut("p").unwrap();

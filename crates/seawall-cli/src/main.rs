@@ -10,7 +10,11 @@ mod proxy;
 mod serve;
 mod serving;
 
-use std::process::ExitCode;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -32,7 +36,12 @@ const NO: u8 = 1;
 const WRONG: u8 = 2;
 
 /// Says why on standard error, and gives the exit code.
-fn fail(code: u8, why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("seawall: {why}");
+fn fail(code: u8, why: impl Display) -> ExitCode {
+    say(format_args!("seawall: {why}"));
     ExitCode::from(code)
+}
+
+/// A line on standard error. `eprintln!` would panic once nobody reads it, and a gateway outlives its log.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

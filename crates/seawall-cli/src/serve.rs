@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::ExitCode};
 
 use seawall_gateway::Config;
 
-use crate::{NO, WRONG, fail, flags::Serve, serving};
+use crate::{WRONG, fail, flags::Serve, say, serving};
 
 pub(crate) fn serve(Serve { config }: &Serve) -> ExitCode {
     match read(config) {
@@ -17,9 +17,9 @@ pub(crate) fn serve(Serve { config }: &Serve) -> ExitCode {
 pub(crate) fn read(file: &Path) -> Result<Config, ExitCode> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file)
-        .map_err(|error| fail(NO, format_args!("cannot read {name}: {error}")))?;
+        .map_err(|error| fail(WRONG, format_args!("cannot read {name}: {error}")))?;
     Config::from_toml(&text, &name).map_err(|problems| {
-        eprintln!("{problems}");
+        say(problems);
         ExitCode::from(WRONG)
     })
 }

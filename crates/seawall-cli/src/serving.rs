@@ -12,7 +12,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::{NO, WRONG, fail};
+use crate::{NO, WRONG, fail, say};
 
 /// Serves `config` until a signal, then drains. A second signal ends at once.
 pub(crate) fn serve(config: &Config) -> ExitCode {
@@ -21,8 +21,13 @@ pub(crate) fn serve(config: &Config) -> ExitCode {
         Err(error) => return fail(NO, format_args!("cannot start: {error}")),
     };
     runtime.block_on(async {
+        // Before the first line: whoever has read it may send one.
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return fail(NO, format_args!("cannot listen for signals: {error}")),
+        };
         match start(config).await {
-            Ok(gateway) => run(gateway).await,
+            Ok(gateway) => run(gateway, signals).await,
             Err(StartError::Invalid(invalid)) => fail(WRONG, invalid),
             Err(error) => fail(NO, error),
         }
@@ -36,27 +41,23 @@ pub(crate) fn runtime() -> std::io::Result<Runtime> {
 
 async fn start(config: &Config) -> Result<Gateway, StartError> {
     let gateway = Gateway::bind(config, None).await?;
-    eprintln!("seawall {}", env!("CARGO_PKG_VERSION"));
+    say(format_args!("seawall {}", env!("CARGO_PKG_VERSION")));
     if let Ok(address) = gateway.local_addr() {
-        eprintln!("listening on http://{address}");
+        say(format_args!("listening on http://{address}"));
     }
     if let Ok(Some(address)) = gateway.admin_addr() {
-        eprintln!("admin on http://{address}");
+        say(format_args!("admin on http://{address}"));
     }
     for upstream in &config.upstreams {
         let endpoints: Vec<_> =
             upstream.endpoints.iter().map(|endpoint| endpoint.authority.as_str()).collect();
-        eprintln!("upstream {}: {}", upstream.name, endpoints.join(", "));
+        say(format_args!("upstream {}: {}", upstream.name, endpoints.join(", ")));
     }
     Ok(gateway)
 }
 
-async fn run(gateway: Gateway) -> ExitCode {
+async fn run(gateway: Gateway, mut signals: Signals) -> ExitCode {
     let registry = gateway.registry().clone();
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return fail(NO, format_args!("cannot listen for signals: {error}")),
-    };
     let begun = Instant::now();
     let told = tokio::spawn(tell(registry.events(), begun));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -69,7 +70,7 @@ async fn run(gateway: Gateway) -> ExitCode {
             () = &mut serving => break,
             () = signals.next() => match stop.take() {
                 Some(stop) => {
-                    eprintln!("draining; once more to end at once");
+                    say(format_args!("draining; once more to end at once"));
                     let _ = stop.send(());
                 }
                 None => {
@@ -89,9 +90,9 @@ async fn tell(mut events: Events, begun: Instant) {
     while let Some(heard) = events.next().await {
         let at = begun.elapsed().as_secs_f64();
         match heard {
-            Heard::Change(change) => eprintln!("{at:.1}s {change}"),
+            Heard::Change(change) => say(format_args!("{at:.1}s {change}")),
             Heard::Missed(count) => {
-                eprintln!("{at:.1}s {count} transitions came too fast to be told")
+                say(format_args!("{at:.1}s {count} transitions came too fast to be told"))
             }
             _ => {}
         }
@@ -99,13 +100,13 @@ async fn tell(mut events: Events, begun: Instant) {
 }
 
 fn summary(registry: &Registry, uptime: Duration) {
-    eprintln!("served for {:.1} s", uptime.as_secs_f64());
+    say(format_args!("served for {:.1} s", uptime.as_secs_f64()));
     for (name, counts) in registry.snapshot().policies {
         let (calls, attempts) = (counts.calls, counts.attempts.started);
-        eprintln!(
+        say(format_args!(
             "route {name}: {} requests, {} succeeded, {} failed, {} refused, {} ignored; {attempts} attempts",
             calls.started, calls.succeeded, calls.failed, calls.refused, calls.ignored
-        );
+        ));
     }
 }
 

@@ -34,7 +34,8 @@ pub struct RetryBudget {
     deposits: u64,
     deposits_before: u64,
     first_attempts: u64,
-    retries: u64,
+    charged: u64,
+    refunded: u64,
 }
 
 impl RetryBudget {
@@ -49,7 +50,8 @@ impl RetryBudget {
             deposits: 0,
             deposits_before: 0,
             first_attempts: 0,
-            retries: 0,
+            charged: 0,
+            refunded: 0,
         }
     }
 
@@ -70,14 +72,14 @@ impl RetryBudget {
             return false;
         }
         self.balance -= RETRY;
-        self.retries += 1;
+        self.charged += 1;
         true
     }
 
     /// A retry that was paid for was never sent.
     pub fn refund(&mut self) {
         self.balance = self.balance.saturating_add(RETRY).min(self.ceiling().max(self.balance));
-        self.retries = self.retries.saturating_sub(1);
+        self.refunded += 1;
     }
 
     /// The account's figures.
@@ -85,7 +87,8 @@ impl RetryBudget {
     pub fn snapshot(&self) -> RetryBudgetSnapshot {
         RetryBudgetSnapshot {
             first_attempts: self.first_attempts,
-            retries: self.retries,
+            retries: self.charged.saturating_sub(self.refunded),
+            refunded: self.refunded,
             ratio: self.ratio,
             balance: Ratio::from_ppm(u32::try_from(self.balance).unwrap_or(u32::MAX)),
             within_budget: self.balance >= RETRY,
@@ -130,6 +133,8 @@ pub struct RetryBudgetSnapshot {
     pub first_attempts: u64,
     /// Retries paid for and not refunded, ever.
     pub retries: u64,
+    /// Retries paid for and then never sent, ever.
+    pub refunded: u64,
     /// Retries earned per first attempt.
     pub ratio: Ratio,
     /// Retries the account would pay for now (200 % is two).

@@ -67,6 +67,7 @@ pub struct CircuitBreakerStats {
 pub struct RetryStats {
     pub total_requests: u64,
     pub total_retries: u64,
+    pub refunded_retries: u64,
     pub retry_rate_percent: f64,
     pub within_budget: bool,
     pub budget_percent: f64,
@@ -165,6 +166,7 @@ impl From<RetryBudgetSnapshot> for RetryStats {
         Self {
             total_requests: seen.first_attempts,
             total_retries: seen.retries,
+            refunded_retries: seen.refunded,
             retry_rate_percent: percent(seen.retries, seen.first_attempts),
             within_budget: seen.within_budget,
             budget_percent: seen.ratio.as_f64() * 100.0,

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     future::pending,
     pin::{Pin, pin},
+    sync::Arc,
     task::Waker,
     time::{Duration, UNIX_EPOCH},
 };
@@ -305,7 +306,7 @@ fn a_refund_does_not_make_the_counter_fall() {
         assert_eq!((counted(), exact()), (1.0, Some(1)));
     }
     assert_eq!((counted(), exact()), (1.0, Some(0)), "dropped while it waited");
-    assert_eq!(value(&door.clone(), "seawall_retries_total", &[("policy", "db")]), 1.0);
+    assert_eq!(value(&door, "seawall_retries_refunded_total", &[("policy", "db")]), 1.0);
 }
 
 #[test]

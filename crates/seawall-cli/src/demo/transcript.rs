@@ -213,6 +213,7 @@ const EVENTS_SHOWN: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::{RATE, SECONDS};
     use super::*;
 
     #[test]
@@ -280,6 +281,88 @@ mod tests {
         assert!(text.contains("and 992 more"), "{text}");
     }
 
+    #[test]
+    fn the_readme_shows_what_a_run_prints() {
+        let readme = include_str!("../../../../README.md");
+        let shown = readme
+            .split_once("<!-- transcript -->\n```text\n")
+            .and_then(|(_, rest)| rest.split_once("```\n<!-- /transcript -->"))
+            .map(|(shown, _)| shown)
+            .expect("README.md has a block of text between its transcript marks");
+        assert!(!shown.trim().is_empty(), "README.md has no transcript: run `{COMMAND}7`");
+        let shown = match shown.strip_prefix(COMMAND).and_then(|rest| rest.split_once('\n')) {
+            Some((seed, told)) if seed.parse::<u64>().is_ok() => told.trim_start_matches('\n'),
+            _ => shown,
+        };
+        assert_eq!(
+            shape(shown),
+            shape(EXAMPLE),
+            "README.md shows another run than the demo makes: put the end of `{COMMAND}7` there"
+        );
+    }
+
+    #[test]
+    fn a_shape_is_what_stays_from_run_to_run() {
+        let plan = Plan::new(SECONDS, 8, RATE);
+        let direct = Recording { samples: served(&plan, &[3]), events: vec![] };
+        let mut samples = served(&plan, &[]);
+        samples[0].ending = Ending::Broken;
+        let events = (0..99).map(|n| event(3_000 + n, "breaker 1 open: 5 failures in a row"));
+        let protected = Recording { samples, events: events.collect() };
+        let other = told(&plan, &direct, &protected).replace("did not hold", "held");
+        assert!(other.contains("and 91 more") && other.contains("with a broken connection"));
+        assert_eq!(shape(&other), shape(EXAMPLE));
+
+        for (right, wrong) in [
+            ("slow     error", "slow     wrong"),
+            ("backend 1 slow", "backend 2 slow"),
+            ("10.0 s", "10.5 s"),
+            ("p99.9 ", "p99.8 "),
+            ("recovered from hang {2,3}", "recovered from hang {1,2}"),
+            ("  held:", "  did not hold:"),
+            ("at most", "at least"),
+        ] {
+            assert!(EXAMPLE.contains(right));
+            assert_ne!(shape(&EXAMPLE.replace(right, wrong)), shape(EXAMPLE), "{wrong}");
+        }
+    }
+
+    /// A transcript without what differs from run to run: marks, measured numbers, and the lines that tell of
+    /// events and of failures, whose number varies.
+    fn shape(transcript: &str) -> String {
+        let mut shape = String::new();
+        let mut failures = false;
+        for line in transcript.lines() {
+            let (event, row) = match line.as_bytes() {
+                [b' ', b' ', b'a'..=b'z', ..] => (false, true),
+                [_, _, _, _, _, _, _, _, b' ', b' ', b' ', b' ', b'a'..=b'z', ..] => (true, false),
+                _ => (false, false),
+            };
+            failures &= !row;
+            if event || failures {
+                continue;
+            }
+            failures = line.starts_with("  not protected:");
+            // A row is its name, up to the first of two columns.
+            let kept = if row { line.get(..32).unwrap_or(line) } else { line };
+            let kept = kept.trim_end_matches(|c| c == ' ' || LEVELS.contains(&c));
+            shape += &measured(kept.strip_suffix(" nothing").unwrap_or(kept));
+            shape.push('\n');
+        }
+        shape
+    }
+
+    /// With `#` for shares and milliseconds, and one space wherever there are any.
+    fn measured(line: &str) -> String {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let measures = |n: usize| {
+            let unit = words.get(n + 1).is_some_and(|w| w.starts_with('%') || w.starts_with("ms"));
+            unit && words[n].parse::<f64>().is_ok()
+        };
+        let words = words.iter().enumerate().map(|(n, word)| if measures(n) { "#" } else { word });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     fn told(plan: &Plan, direct: &Recording, protected: &Recording) -> String {
         let requests = plan.arrivals.len() as u64;
         let side = |recording: &Recording| Side::new(plan, &recording.samples, requests);
@@ -304,6 +387,9 @@ mod tests {
         };
         plan.arrivals.iter().enumerate().map(sample).collect()
     }
+
+    /// What the page begins the transcript with, before the seed.
+    const COMMAND: &str = "$ cargo run --release -- demo --seed ";
 
     const EXAMPLE: &str = "\
 success over 21 s

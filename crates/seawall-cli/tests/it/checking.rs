@@ -1,26 +1,15 @@
 //! `check` tells every mistake at once with its place, or what follows from a file without any.
 
-use crate::kit::{ended, file};
+use crate::kit::{ended, ended_into, file};
 
 #[tokio::test]
 async fn five_mistakes_are_five_lines() {
-    let name = file(
-        "five.toml",
-        "listen = \"127.0.0.1\"\n\
-         [upstream.orders]\n\
-         endpoints = [\"https://10.0.0.1\"]\n\
-         retry_budget = 10%\n\
-         [[route]]\n\
-         name = \"orders\"\n\
-         upstream = \"orders\"\n\
-         deadlin = \"15s\"\n\
-         timeout.attempt = 5\n",
-    );
+    let name = file("five.toml", WRONG);
     let mistakes = "five.toml:1:10: listen is \"127.0.0.1\", expected an address with a port such as \"127.0.0.1:8080\"\n\
          five.toml:3:14: endpoint \"https://10.0.0.1\": https is not supported yet, expected http://\n\
          five.toml:4:16: `10%` is no value; as text it needs quotes: \"10%\"\n\
          five.toml:8:1: unknown field `deadlin`, did you mean `deadline`?\n\
-         five.toml:9:19: timeout.attempt is 5, expected a duration in quotes such as \"5s\"\n";
+         five.toml:9:19: timeout.attempt is 5, expected a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"\n";
     for args in [["check", name].as_slice(), &["serve", "--config", name]] {
         let told = ended(args).await;
         assert_eq!(told.err, mistakes);
@@ -30,21 +19,7 @@ async fn five_mistakes_are_five_lines() {
 
 #[tokio::test]
 async fn what_follows_from_a_right_file_is_told() {
-    let name = file(
-        "right.toml",
-        "[upstream.orders]\n\
-         endpoints = [\"http://10.0.0.1:8080\", \"http://10.0.0.2:8080\"]\n\
-         [upstream.users]\n\
-         endpoints = [\"http://10.0.0.3:8080\"]\n\
-         [[route]]\n\
-         name = \"orders\"\n\
-         match = { path = \"/orders/*\" }\n\
-         upstream = \"orders\"\n\
-         [[route]]\n\
-         name = \"users\"\n\
-         upstream = \"users\"\n\
-         retry = false\n",
-    );
+    let name = file("right.toml", RIGHT);
     let told = ended(&["check", name]).await;
     assert_eq!(
         told.out,
@@ -57,3 +32,39 @@ async fn what_follows_from_a_right_file_is_told() {
     );
     assert_eq!((told.code, &*told.err), (Some(0), ""));
 }
+
+#[tokio::test]
+async fn an_answer_nobody_takes_is_no_crash() {
+    let name = file("untold.toml", RIGHT);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let told = ended_into(&["check", name], writer).await;
+    assert_eq!(told.code, Some(1), "{}", told.err);
+    assert!(told.err.starts_with("seawall: cannot tell what follows: "), "{}", told.err);
+}
+
+const WRONG: &str = r#"listen = "127.0.0.1"
+[upstream.orders]
+endpoints = ["https://10.0.0.1"]
+retry_budget = 10%
+[[route]]
+name = "orders"
+upstream = "orders"
+deadlin = "15s"
+timeout.attempt = 5
+"#;
+
+const RIGHT: &str = r#"
+[upstream.orders]
+endpoints = ["http://10.0.0.1:8080", "http://10.0.0.2:8080"]
+[upstream.users]
+endpoints = ["http://10.0.0.3:8080"]
+[[route]]
+name = "orders"
+match = { path = "/orders/*" }
+upstream = "orders"
+[[route]]
+name = "users"
+upstream = "users"
+retry = false
+"#;

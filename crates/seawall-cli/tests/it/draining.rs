@@ -46,6 +46,17 @@ async fn it_goes_on_accepting_for_the_delay_and_a_second_signal_ends_it_at_once(
 }
 
 #[tokio::test]
+async fn a_signal_is_heard_from_the_first_line_on() {
+    for _ in 0..10 {
+        let mut gateway = Seawall::start(&["proxy", "--to", "http://h", "--listen", "127.0.0.1:0"]);
+        gateway.hear("seawall ").await;
+        gateway.signal("TERM");
+        let (code, said) = gateway.ended().await;
+        assert_eq!(code, Some(0), "{said:#?}");
+    }
+}
+
+#[tokio::test]
 async fn it_drains_though_nobody_reads_what_it_says() {
     let Held { mut gateway, addr, upstream, request, .. } = held("unread.toml", "").await;
     gateway.ignore();

@@ -60,8 +60,8 @@ async fn it_recovers_by_itself_when_its_upstream_does() {
     for _ in 0..2 {
         assert_eq!(ask(addr, "/").await.status, 200);
     }
-    gateway.hear(&format!("{name} open -> half-open (open period over)")).await;
-    gateway.hear(&format!("{name} half-open -> closed (3 probes succeeded)")).await;
+    gateway.hear(&format!("{name} open -> half_open (open period over)")).await;
+    gateway.hear(&format!("{name} half_open -> closed (3 probes succeeded)")).await;
 }
 
 const FREE: &str = "127.0.0.1:0";

@@ -10,7 +10,7 @@ mod upstream;
 use std::time::Duration;
 
 pub(crate) use client::{Answer, ask, asking, refused};
-pub(crate) use program::{Seawall, ended, file};
+pub(crate) use program::{Seawall, ended, ended_into, file};
 pub(crate) use upstream::Upstream;
 
 /// Waits for what must happen.

@@ -24,7 +24,13 @@ pub(crate) struct Ended {
 
 /// Runs the program to its end.
 pub(crate) async fn ended(args: &[&str]) -> Ended {
-    let output = within("the program ends", command(args).output()).await.unwrap();
+    ended_into(args, Stdio::piped()).await
+}
+
+/// The same, with its standard output going elsewhere.
+pub(crate) async fn ended_into(args: &[&str], out: impl Into<Stdio>) -> Ended {
+    let child = command(args).stdout(out).spawn().unwrap();
+    let output = within("the program ends", child.wait_with_output()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -97,7 +103,6 @@ fn command(args: &[&str]) -> Command {
         .args(args)
         .current_dir(DIRECTORY)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
