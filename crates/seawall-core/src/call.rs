@@ -27,6 +27,7 @@
 
 mod attempt;
 mod protocol;
+mod retrying;
 mod visit;
 
 use core::{mem, time::Duration};
@@ -286,27 +287,6 @@ impl<P: Copy + PartialEq> Call<P> {
         self.follow(&mut parts, shared, &verdict, now)
     }
 
-    /// After an answer that was not a success: another attempt, or the end.
-    #[cold]
-    fn follow<S>(
-        &mut self,
-        parts: &mut Parts<'_, S::Gate>,
-        shared: &S,
-        verdict: &Verdict,
-        now: Instant,
-    ) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        match self.grant(parts, shared, verdict, now) {
-            Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
-            Err(stopped) => {
-                parts.counts.calls.end(verdict.outcome);
-                self.done(stopped)
-            }
-        }
-    }
-
     fn head<S>(&mut self, shared: &S, running: Running<P>, verdict: Verdict, now: Instant) -> Action
     where
         S: Shared<Gate: Gate<Pick = P>>,
@@ -409,83 +389,9 @@ impl<P: Copy + PartialEq> Call<P> {
         }
     }
 
-    fn resume<S>(&mut self, shared: &S, mut wait: Wait, last: Last, now: Instant) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let mut visit = shared.visit(now);
-        let mut parts = visit.parts();
-        let stopped = if now >= self.give_up_at {
-            Stopped::Deadline
-        } else if !wait.is_covered(&mut parts, &self.picks, now) {
-            Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
-        } else {
-            match self.start(&mut parts, shared.plan(), now, || shared.draw()) {
-                Ok(action) => return action,
-                Err(refusal) => Stopped::Refused(refusal),
-            }
-        };
-        wait.cancel(&mut parts);
-        match last {
-            Last::Answered(outcome) => {
-                parts.counts.calls.end(outcome);
-                self.done(stopped)
-            }
-            Last::Cut(limit) => {
-                parts.counts.calls.failed += 1;
-                Action::Done(Finish::TimedOut { limit, stopped })
-            }
-        }
-    }
-
-    /// Whether another attempt may follow one that ended with `verdict`, and when. It is paid for.
-    fn grant<S>(
-        &self,
-        parts: &mut Parts<'_, S::Gate>,
-        shared: &S,
-        verdict: &Verdict,
-        now: Instant,
-    ) -> Result<Wait, Stopped>
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let plan = shared.plan();
-        if !verdict.retryable {
-            return Err(Stopped::NotRetryable);
-        }
-        let retry = plan.retry.as_ref().ok_or(Stopped::NoRetry)?;
-        let repeatable = match self.repeat {
-            Repeat::Always => true,
-            Repeat::IfUnreached => !verdict.reached,
-            Repeat::Never => false,
-        };
-        if !repeatable || !shared.can_repeat() {
-            return Err(Stopped::NotRepeatable);
-        }
-        if u32::from(self.attempt) > retry.max_retries() {
-            return Err(Stopped::MaxRetries);
-        }
-        let until = now + retry.delay(u32::from(self.attempt) - 1, verdict, shared.draw());
-        if until >= self.give_up_at {
-            return Err(Stopped::Deadline);
-        }
-        parts.gate.ready_by(until, now).map_err(Stopped::Refused)?;
-        let free =
-            plan.free_if_unreached && !verdict.reached && parts.gate.has_fresh(&self.picks, now);
-        if !free && !parts.charge(now) {
-            return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
-        }
-        Ok(Wait { until, paid: !free })
-    }
-
     fn cancel(&mut self, running: Running<P>, limit: Limit, then: Option<Wait>) -> Action {
         self.state = State::Cutting { running, limit, then };
         Action::Cancel { attempt: self.attempt, limit }
-    }
-
-    const fn pause(&mut self, wait: Wait, last: Last) -> Action {
-        self.state = State::Waiting { wait, last };
-        Action::Wait
     }
 
     #[inline]

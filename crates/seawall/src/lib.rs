@@ -1,6 +1,7 @@
 //! Failure engineering for calls to other services.
 
 mod blocking;
+mod builder;
 mod caller;
 mod classify;
 mod clock;
@@ -17,13 +18,14 @@ mod run;
 mod shell;
 pub mod snapshot;
 
+pub use builder::PolicyBuilder;
 pub use caller::Caller;
 pub use classify::{ByStatus, Classify, Plain, Status};
 pub use clock::{Clock, ManualClock};
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::Held;
 pub use observe::{Change, Events, Heard, Stream, Teller};
-pub use policy::{Policy, PolicyBuilder, PolicyMachines, Typed};
+pub use policy::{Policy, PolicyMachines, Typed};
 pub use policy_config::PolicyConfig;
 pub use registry::{Registry, RegistryError};
 pub use retry_on::RetryOn;

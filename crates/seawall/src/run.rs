@@ -12,8 +12,8 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
+    pin::{Pin, pin},
+    task::{Context, Poll},
 };
 
 use seawall_core::{Action, Ask, Call, Event, Finish, Gate, Instant, Outcome, Shared};
@@ -105,6 +105,29 @@ where
     (ending, Held::new(guard))
 }
 
+/// Asks the operation, and only if it is not ready the clock.
+fn poll<S, T, E, Fut>(
+    guard: &mut Guard<S>,
+    future: Pin<&mut Option<Fut>>,
+    timer: Pin<&mut Timer>,
+    cx: &mut Context<'_>,
+) -> Poll<Heard<T, E>>
+where
+    S: Shared,
+    Fut: Future<Output = Result<T, E>>,
+{
+    if let Some(running) = future.as_pin_mut()
+        && let Poll::Ready(answer) = guard.watched(|_| running.poll(cx))
+    {
+        return Poll::Ready(Heard::Answer(answer));
+    }
+    let wake_at = guard.call().wake_at();
+    if wake_at == Instant::NEVER {
+        return Poll::Pending;
+    }
+    timer.poll_until(wake_at, cx).map(|()| Heard::Tick)
+}
+
 /// What the operation or the clock said.
 enum Heard<T, E> {
     Answer(Result<T, E>),
@@ -140,19 +163,7 @@ where
                 Action::Wait
             }
             Action::Wait => {
-                let heard = poll_fn(|cx| {
-                    if let Some(running) = future.as_mut().as_pin_mut()
-                        && let Poll::Ready(answer) = guard.watched(|_| running.poll(cx))
-                    {
-                        return Poll::Ready(Heard::Answer(answer));
-                    }
-                    let wake_at = guard.call().wake_at();
-                    if wake_at == Instant::NEVER {
-                        return Poll::Pending;
-                    }
-                    timer.as_mut().poll_until(wake_at, cx).map(|()| Heard::Tick)
-                })
-                .await;
+                let heard = poll_fn(|cx| poll(guard, future.as_mut(), timer.as_mut(), cx)).await;
                 now = guard.clock.now();
                 match heard {
                     Heard::Answer(heard) => {

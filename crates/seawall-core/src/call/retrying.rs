@@ -1,0 +1,112 @@
+//! Between two attempts: whether another may follow, the pause, and the start of the next.
+//!
+//! A retry is paid for when it is granted, before the pause, so that a herd of waiters cannot wake up to one
+//! empty purse; what is then not sent is paid back.
+
+use crate::{
+    Gate, Instant, Pattern, Reason, Refusal, Stopped, Verdict,
+    call::{Action, Call, Finish, Last, Parts, Repeat, Shared, State, Visit, attempt::Wait},
+};
+
+impl<P: Copy + PartialEq> Call<P> {
+    /// After an answer that was not a success: another attempt, or the end.
+    #[cold]
+    pub(super) fn follow<S>(
+        &mut self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        verdict: &Verdict,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        match self.grant(parts, shared, verdict, now) {
+            Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
+            Err(stopped) => {
+                parts.counts.calls.end(verdict.outcome);
+                self.done(stopped)
+            }
+        }
+    }
+
+    /// Whether another attempt may follow one that ended with `verdict`, and when. It is paid for.
+    pub(super) fn grant<S>(
+        &self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        verdict: &Verdict,
+        now: Instant,
+    ) -> Result<Wait, Stopped>
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let plan = shared.plan();
+        if !verdict.retryable {
+            return Err(Stopped::NotRetryable);
+        }
+        let retry = plan.retry.as_ref().ok_or(Stopped::NoRetry)?;
+        let repeatable = match self.repeat {
+            Repeat::Always => true,
+            Repeat::IfUnreached => !verdict.reached,
+            Repeat::Never => false,
+        };
+        if !repeatable || !shared.can_repeat() {
+            return Err(Stopped::NotRepeatable);
+        }
+        if u32::from(self.attempt) > retry.max_retries() {
+            return Err(Stopped::MaxRetries);
+        }
+        let until = now + retry.delay(u32::from(self.attempt) - 1, verdict, shared.draw());
+        if until >= self.give_up_at {
+            return Err(Stopped::Deadline);
+        }
+        parts.gate.ready_by(until, now).map_err(Stopped::Refused)?;
+        let free =
+            plan.free_if_unreached && !verdict.reached && parts.gate.has_fresh(&self.picks, now);
+        if !free && !parts.charge(now) {
+            return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
+        }
+        Ok(Wait { until, paid: !free })
+    }
+
+    pub(super) const fn pause(&mut self, wait: Wait, last: Last) -> Action {
+        self.state = State::Waiting { wait, last };
+        Action::Wait
+    }
+
+    pub(super) fn resume<S>(
+        &mut self,
+        shared: &S,
+        mut wait: Wait,
+        last: Last,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let mut visit = shared.visit(now);
+        let mut parts = visit.parts();
+        let stopped = if now >= self.give_up_at {
+            Stopped::Deadline
+        } else if !wait.is_covered(&mut parts, &self.picks, now) {
+            Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
+        } else {
+            match self.start(&mut parts, shared.plan(), now, || shared.draw()) {
+                Ok(action) => return action,
+                Err(refusal) => Stopped::Refused(refusal),
+            }
+        };
+        wait.cancel(&mut parts);
+        match last {
+            Last::Answered(outcome) => {
+                parts.counts.calls.end(outcome);
+                self.done(stopped)
+            }
+            Last::Cut(limit) => {
+                parts.counts.calls.failed += 1;
+                Action::Done(Finish::TimedOut { limit, stopped })
+            }
+        }
+    }
+}

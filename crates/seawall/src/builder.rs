@@ -1,0 +1,125 @@
+//! Building a policy: which patterns, how set, on which clock.
+
+use std::{sync::Arc, time::Duration};
+
+use seawall_core::{
+    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Counts,
+    EventRing, Invalid, Plan, Retry, RetryBudget, RetryConfig, TimeoutConfig,
+};
+
+use crate::{
+    Clock, Policy, PolicyConfig, PolicyMachines,
+    observe::{Stream, Teller},
+    policy::Inner,
+    shell::Shell,
+};
+
+/// Builds a [`Policy`]. Decide, in this order: how long a caller can wait ([`deadline`](Self::deadline)); whether the
+/// operation may run twice ([`retry`](Self::retry)); when to stop calling ([`circuit_breaker`](Self::circuit_breaker));
+/// how many at once ([`bulkhead`](Self::bulkhead)); how long one attempt may take ([`timeout`](Self::timeout)).
+#[derive(Clone, Debug)]
+#[must_use = "nothing is built before `build`"]
+pub struct PolicyBuilder {
+    name: Arc<str>,
+    config: PolicyConfig,
+    clock: Option<Clock>,
+    seed: Option<u64>,
+    stream: Option<Stream>,
+}
+
+impl PolicyBuilder {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { name, config: PolicyConfig::default(), clock: None, seed: None, stream: None }
+    }
+
+    /// Limits the whole call, waits included. More than 0; without this line there is no limit.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.config.deadline = Some(deadline);
+        self
+    }
+
+    /// Repeats attempts that failed.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.config.retry = Some(retry);
+        self
+    }
+
+    /// Stops calling what fails.
+    pub fn circuit_breaker(mut self, circuit_breaker: CircuitBreakerConfig) -> Self {
+        self.config.circuit_breaker = Some(circuit_breaker);
+        self
+    }
+
+    /// Limits how many calls run at once.
+    pub fn bulkhead(mut self, bulkhead: BulkheadConfig) -> Self {
+        self.config.bulkhead = Some(bulkhead);
+        self
+    }
+
+    /// Limits each attempt.
+    pub fn timeout(mut self, timeout: TimeoutConfig) -> Self {
+        self.config.timeout = Some(timeout);
+        self
+    }
+
+    /// All settings at once, in place of those above.
+    pub fn config(mut self, config: PolicyConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Uses this clock instead of a fast one of its own.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Fixes all random numbers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Tells transitions on this stream as well as others do.
+    pub fn stream(mut self, stream: Stream) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
+    pub fn build(self) -> Result<Policy, Invalid> {
+        let Self { name, config, clock, seed, stream } = self;
+        let mut first = None;
+        config.check(&mut |invalid| {
+            first.get_or_insert(invalid);
+        });
+        if let Some(invalid) = first {
+            return Err(invalid);
+        }
+        let machines = PolicyMachines {
+            breaker: config.circuit_breaker.as_ref().map(CircuitBreaker::new).transpose()?,
+            budget: config
+                .retry
+                .as_ref()
+                .map(|retry| RetryBudget::new(retry.budget, retry.trickle)),
+            bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?,
+            timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?,
+            counts: Counts::default(),
+            events: EventRing::new(),
+        };
+        let plan = Plan {
+            deadline: config.deadline,
+            retry: config.retry.as_ref().map(Retry::new).transpose()?,
+            attempt: config.timeout.as_ref().map(|timeout| timeout.attempt),
+            ..Plan::default()
+        };
+        let stream = stream.unwrap_or_default();
+        let teller = Teller::new(name.clone(), Arc::new([]), &stream);
+        let shell = Shell::new(machines, teller, seed);
+        let clock = clock.unwrap_or_default();
+        Ok(Policy(Arc::new(Inner { name, config, plan, clock, stream, shell })))
+    }
+}
