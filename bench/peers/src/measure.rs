@@ -1,7 +1,7 @@
 //! How it is measured: every contender of a row once in each round, so that all of them meet the same noise.
 //!
 //! ```text
-//!   sample   a fresh thread (or two at once): warm up ▸ barrier ▸ clock ▸ so many calls ▸ clock
+//!   sample   a fresh thread (or two at once): warm up ▸ all here? ▸ clock ▸ so many calls ▸ clock
 //!   round    one sample of each contender, starting with another one each time
 //!   row      60 rounds: best and median of ns per call, allocations of all calls
 //! ```
@@ -12,9 +12,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    hint::black_box,
+    hint::{black_box, spin_loop},
     pin::{Pin, pin},
-    sync::Barrier,
+    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
@@ -100,11 +100,15 @@ impl Contender {
 
     /// So many calls on each of so many threads at once.
     fn sample(&self, threads: usize, calls: u64) -> Vec<Cost> {
-        let together = Barrier::new(threads);
+        // Not a barrier that sleeps: the first to wake would be done before the last one runs.
+        let arrived = AtomicUsize::new(0);
         let one = || {
             let mut run = (self.start)();
             run(calls.min(WARM_UP));
-            together.wait();
+            arrived.fetch_add(1, Ordering::AcqRel);
+            while arrived.load(Ordering::Acquire) < threads {
+                spin_loop();
+            }
             run(calls)
         };
         thread::scope(|scope| {
@@ -199,18 +203,18 @@ pub(crate) fn begin_and_keep<T: 'static>(future: impl Future<Output = T> + 'stat
     assert!(begun.is_pending(), "it hangs");
 }
 
-/// Polls once more, and once more only, what says "pending". The answer is looked at where it lies: moving it
-/// out would charge a contender for the size of its errors a second time.
-async fn insist<T>(mut future: Pin<&mut impl Future<Output = T>>) {
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Pending => future.as_mut().poll(cx).map(|answer| look_at(&answer)),
-        Poll::Ready(answer) => Poll::Ready(look_at(&answer)),
+/// Polls once more, and once more only, what says "pending". The answer is looked at where it lies: to move it
+/// would charge a contender for the size of its errors a second time.
+async fn insist(mut future: Pin<&mut impl Future>) {
+    poll_fn(|cx| {
+        let mut polled = future.as_mut().poll(cx);
+        if polled.is_pending() {
+            polled = future.as_mut().poll(cx);
+        }
+        black_box(&polled);
+        if polled.is_ready() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-fn look_at<T>(answer: &T) {
-    black_box(answer);
 }
 
 struct Before {

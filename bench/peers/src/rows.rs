@@ -62,12 +62,7 @@ pub(crate) const ROWS: [Row; 8] = [
         name: "four-ready",
         holds: "circuit breaker, retry, budget, attempt limit; a ready operation",
         threads: 1,
-        bars: &[
-            Bar::NoAllocation,
-            times(FLOOR, 1.5).aiming(1.2),
-            times(BY_HAND, 0.6).aiming(0.45),
-            times(TOWER_RESILIENCE, 0.12),
-        ],
+        bars: &[Bar::NoAllocation, times(FLOOR, 1.5).aiming(1.2), times(BY_HAND, 0.6).aiming(0.45)],
         contenders: || {
             let by_hand = ByHand::new();
             vec![

@@ -10,8 +10,9 @@
 //! A closed set: the clock is read twice per call, and an indirect call would cost as much as reading it.
 
 use std::{
+    pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -63,7 +64,11 @@ impl Clock {
                 after_origin(clock.now().saturating_duration_since(*origin))
             }
             Kind::Tokio { origin, .. } => after_origin(origin.elapsed()),
-            Kind::Manual(manual) => manual.now(),
+            Kind::Manual(manual) => {
+                #[cfg(test)]
+                manual.0.reads.fetch_add(1, Ordering::Relaxed);
+                manual.now()
+            }
         }
     }
 
@@ -109,23 +114,31 @@ pin_project! {
         armed_for: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
+        // Its place among the sleepers of a manual clock; 0 before its first wait there.
+        ticket: u64,
+    }
+
+    impl PinnedDrop for Timer {
+        fn drop(this: Pin<&mut Self>) {
+            if this.ticket > 0
+                && let Kind::Manual(manual) = &this.clock.0
+            {
+                let _forgotten = manual.sleepers().forget(this.ticket);
+            }
+        }
     }
 }
 
 impl Timer {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, armed_for: None, sleep: None }
+        Self { clock, armed_for: None, sleep: None, ticket: 0 }
     }
 
     /// Ready once the clock shows `at`.
-    pub(crate) fn poll_until(
-        self: std::pin::Pin<&mut Self>,
-        at: Instant,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    pub(crate) fn poll_until(self: Pin<&mut Self>, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if let Kind::Manual(manual) = &this.clock.0 {
-            return manual.poll_until(at, cx);
+            return manual.poll_until(this.ticket, at, cx);
         }
         if *this.armed_for != Some(at) {
             let wait = at.since(this.clock.now());
@@ -158,8 +171,31 @@ pub struct ManualClock(Arc<Face>);
 struct Face {
     now: AtomicU64,
     wall: SystemTime,
-    sleepers: Mutex<Vec<(Instant, Waker)>>,
+    sleepers: Mutex<Sleepers>,
     moved: Condvar,
+    #[cfg(test)]
+    reads: AtomicU64,
+}
+
+/// Who waits, and for when. Kept by ticket and not by waker: two calls in one task have the same waker.
+#[derive(Debug, Default)]
+struct Sleepers {
+    tickets: u64,
+    waiting: Vec<(u64, Instant, Waker)>,
+}
+
+impl Sleepers {
+    fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Its waker, to be dropped without the lock: with it may go a whole task and the task's own timers.
+    #[must_use]
+    fn forget(&mut self, ticket: u64) -> Option<Waker> {
+        let place = self.waiting.iter().position(|(other, ..)| *other == ticket)?;
+        Some(self.waiting.swap_remove(place).2)
+    }
 }
 
 impl ManualClock {
@@ -177,6 +213,8 @@ impl ManualClock {
             wall,
             sleepers: Mutex::default(),
             moved: Condvar::new(),
+            #[cfg(test)]
+            reads: AtomicU64::new(0),
         }))
     }
 
@@ -193,43 +231,48 @@ impl ManualClock {
             let mut sleepers = self.sleepers();
             let now = self.now() + by;
             self.0.now.store(now.as_nanos(), Ordering::Release);
-            sleepers.retain(|(at, waker)| {
-                let waits = *at > now;
-                if !waits {
-                    due.push(waker.clone());
-                }
-                waits
-            });
+            due.extend(sleepers.waiting.extract_if(.., |(_, at, _)| *at <= now));
         }
         self.0.moved.notify_all();
-        due.into_iter().for_each(Waker::wake);
+        due.into_iter().for_each(|(.., waker)| waker.wake());
     }
 
     /// The earliest moment anybody waits for.
     #[must_use]
     pub fn next_wake(&self) -> Option<Instant> {
-        self.sleepers().iter().map(|(at, _)| *at).min()
+        self.sleepers().waiting.iter().map(|(_, at, _)| *at).min()
     }
 
-    fn poll_until(&self, at: Instant, cx: &Context<'_>) -> Poll<()> {
+    fn poll_until(&self, ticket: &mut u64, at: Instant, cx: &Context<'_>) -> Poll<()> {
+        let _forgotten = self.sleepers().forget(*ticket);
         let mut sleepers = self.sleepers();
         if self.now() >= at {
             return Poll::Ready(());
         }
-        sleepers.retain(|(_, waker)| !waker.will_wake(cx.waker()));
-        sleepers.push((at, cx.waker().clone()));
+        if *ticket == 0 {
+            *ticket = sleepers.ticket();
+        }
+        sleepers.waiting.push((*ticket, at, cx.waker().clone()));
         Poll::Pending
     }
 
     fn block_until(&self, at: Instant) {
         let mut sleepers = self.sleepers();
-        sleepers.push((at, Waker::noop().clone()));
+        let ticket = sleepers.ticket();
+        sleepers.waiting.push((ticket, at, Waker::noop().clone()));
         while self.now() < at {
             sleepers = self.0.moved.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
         }
+        let _ = sleepers.forget(ticket);
     }
 
-    fn sleepers(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Waker)>> {
+    /// How often the clocks it moves were read.
+    #[cfg(test)]
+    pub(crate) fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Relaxed)
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
         self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,76 @@
-//! Failure engineering for calls to other services.
+//! Failure engineering for calls to other services: one [`Policy`] around an operation.
+//!
+//! ```text
+//!   doors     caller    run · run_held · run_blocking, and what one caller knows
+//!   engine    run       the async driver      blocking   the same on a thread
+//!             guard     gives everything back, whatever happens
+//!   judging   classify  what an answer means  error      what the caller reads
+//!   state     builder   which patterns        policy     their state, shared by all clones
+//!             shell     machines behind a short mutex
+//!             clock     now, and waiting for later
+//!   seeing    registry  policies by name      snapshot   statistics      observe   transitions
+//!   settings  policy_config                   config     from files (feature `config`)
+//!   ─────────────────────────────────────────────────────────────────────────────────────────
+//!   core      decides; knows no clock, lock or runtime
+//! ```
+//!
+//! ```
+//! # async fn price(_of: &str) -> std::io::Result<u32> { Ok(3) }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalid> {
+//! # const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+//! use seawall::{CircuitBreakerConfig, Error, Policy, RetryConfig};
+//!
+//! let quotes = Policy::builder("quotes").deadline(SECOND).retry(RetryConfig::default());
+//! let quotes = quotes.circuit_breaker(CircuitBreakerConfig::default()).build()?;
+//! match quotes.run(|| price("tea")).await {
+//!     Ok(price) => println!("tea costs {price}"),
+//!     Err(Error::Refused(refused)) => println!("not asked: {}", refused.refusal),
+//!     Err(Error::TimedOut(late)) => println!("no answer after {:?}", late.after),
+//!     Err(failed) => println!("asked, and failed: {failed}"),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # The order of the patterns
+//!
+//! Outside in, whatever the order of the builder's lines:
+//!
+//! ```text
+//!   deadline ▸ retry (budget) ▸ circuit breaker ▸ bulkhead ▸ attempt limit ▸ operation
+//! ```
+//!
+//! So the breaker judges every attempt, an open one ends the retries, a full bulkhead says nothing about the
+//! callee, and no wait is outside the deadline. Build a policy once and clone it: clones share all state. A
+//! policy built anew for every call remembers nothing and protects nothing.
+//!
+//! # How an attempt ends
+//!
+//! | end | for the breaker | for the caller |
+//! | --- | --- | --- |
+//! | an answer | as the classifier says; `Ok` good, `Err` bad without one | the last answer, when nothing follows |
+//! | its own limit passes | a failure | a retry, or [`Error::TimedOut`] |
+//! | the deadline passes, or the caller goes away | by its age: a failure once it is *late*, else nothing | [`Error::TimedOut`], or nothing |
+//! | a panic | a failure | the same panic |
+//!
+//! *Late* is the learned limit; until there is one a second, or half the deadline if that is less. However it
+//! ends, the operation's future is dropped first and every permit returns. A thread cannot be cut:
+//! [`run_blocking`](Policy::run_blocking) returns late answers and counts them.
+//!
+//! # Budgets
+//!
+//! Retries are at most a tenth of the calls, and three. When a service is down, "retry_budget exhausted" in an
+//! error means that the policy is holding back: first attempts are never refused by the budget, and it
+//! recovers with traffic. Turn [`trickle`](RetryConfig::trickle) on for a service with few calls.
+//!
+//! # Clocks
+//!
+//! [`Clock::fast`] is the default and waits by tokio's timers, so async calls need a runtime with time. Tests
+//! use [`Clock::manual`], which needs none, or [`Clock::tokio`] with a paused runtime.
+//!
+//! # At night
+//!
+//! [`Policy::phase`] is where the breaker stands, [`Policy::counts`] how calls ended, [`Registry::snapshot`] all
+//! of it by name. [`Policy::force`] overrides a breaker until [`Policy::release`].
 
 mod blocking;
 mod builder;

@@ -234,11 +234,24 @@ impl Machines for PolicyMachines {
 }
 
 /// A policy that knows the types of its answers and what they mean. A view: the state is the policy's.
-#[derive(Clone, Debug)]
 pub struct Typed<T, E, C> {
     policy: Policy,
     classify: C,
     types: std::marker::PhantomData<fn(T, E)>,
+}
+
+// Not derived: that would ask of answers and errors what only the classifier needs.
+impl<T, E, C: Clone> Clone for Typed<T, E, C> {
+    fn clone(&self) -> Self {
+        let Self { policy, classify, types } = self;
+        Self { policy: policy.clone(), classify: classify.clone(), types: *types }
+    }
+}
+
+impl<T, E, C> std::fmt::Debug for Typed<T, E, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Typed").field("policy", self.policy.name()).finish_non_exhaustive()
+    }
 }
 
 impl<T, E, C> Typed<T, E, C> {

@@ -203,3 +203,35 @@ where
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+    use crate::{
+        BulkheadConfig, CircuitBreakerConfig, ManualClock, Policy, RetryConfig, TimeoutConfig,
+    };
+
+    #[test]
+    fn a_ready_operation_costs_two_readings_of_the_clock() {
+        let manual = ManualClock::new();
+        let policy = Policy::builder("orders")
+            .deadline(std::time::Duration::from_secs(2))
+            .retry(RetryConfig::default())
+            .circuit_breaker(CircuitBreakerConfig::default())
+            .bulkhead(BulkheadConfig::default())
+            .timeout(TimeoutConfig::default())
+            .clock(Clock::manual(&manual))
+            .build()
+            .unwrap();
+        for n in 1..=200 {
+            let mut call = pin!(policy.run(|| ready(Ok::<_, ()>(()))));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+            assert_eq!(manual.reads(), 2 * n);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the caller reads: whose fault it was, what was tried, why nothing followed, and when to ask again.
+
+use std::{error::Error as _, fmt, future::pending, time::Duration};
+
+use seawall::{
+    BulkheadConfig, CircuitBreakerConfig, Ended, Error, Policy, PolicyBuilder, Ratio, RetryConfig,
+    core::{Limit, Outcome, Pattern, Reason, Refusal, Stopped},
+};
+
+use crate::world::{MS, SECOND, World, exact_retry};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Down;
+
+impl fmt::Display for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection reset")
+    }
+}
+
+impl std::error::Error for Down {}
+
+/// The error of a call whose every attempt fails after 10 ms.
+fn fails(world: &mut World, policy: &Policy) -> Error<Down> {
+    let (policy, time) = (policy.clone(), world.time.clone());
+    world
+        .block_on(async move {
+            policy
+                .run(async || {
+                    time.sleep(10 * MS).await;
+                    Err::<(), _>(Down)
+                })
+                .await
+        })
+        .expect_err("every attempt fails")
+}
+
+fn built(policy: PolicyBuilder) -> Policy {
+    policy.build().expect("the settings make sense")
+}
+
+#[test]
+fn a_failure_tells_every_attempt_and_why_no_other_followed() {
+    let mut world = World::default();
+    let policy = built(world.policy().retry(exact_retry()));
+    let error = fails(&mut world, &policy);
+    assert_eq!(error.to_string(), "connection reset (4 attempts)");
+    assert_eq!(error.source().unwrap().to_string(), "connection reset");
+    assert_eq!(error.history().stopped(), Some(Stopped::MaxRetries));
+    let tried: Vec<_> =
+        error.history().attempts().iter().map(|tried| (tried.number, tried.started)).collect();
+    assert_eq!(tried, [(1, Duration::ZERO), (2, 110 * MS), (3, 320 * MS), (4, 730 * MS)]);
+    for tried in error.history().attempts() {
+        assert_eq!((tried.took, tried.ended), (10 * MS, Ended::Answered(Outcome::Failure)));
+    }
+    assert_eq!(error.retry_after(), None, "nobody knows");
+    assert_eq!(error.into_failed(), Some(Down));
+}
+
+#[test]
+fn a_single_attempt_reads_as_the_callees_own_error() {
+    let mut world = World::default();
+    let policy = built(world.policy());
+    let error = fails(&mut world, &policy);
+    assert_eq!(
+        (error.to_string(), error.history().stopped()),
+        ("connection reset".into(), Some(Stopped::NoRetry))
+    );
+}
+
+#[test]
+fn an_exhausted_budget_is_named_and_the_callees_error_kept() {
+    let mut world = World::default();
+    let policy = built(world.policy().retry(RetryConfig { budget: Ratio::ZERO, ..exact_retry() }));
+    assert_eq!(fails(&mut world, &policy).history().attempts().len(), 4, "the cold allowance");
+    let error = fails(&mut world, &policy);
+    assert_eq!(error.to_string(), "connection reset (1 attempt; retry_budget exhausted)");
+    let exhausted = Refusal::new(Pattern::RetryBudget, Reason::Exhausted);
+    assert_eq!(error.history().stopped(), Some(Stopped::Refused(exhausted)));
+}
+
+#[test]
+fn a_breaker_that_opens_during_a_call_says_when_to_ask_again() {
+    let mut world = World::default();
+    let breaker = CircuitBreakerConfig { failures: 2, ..CircuitBreakerConfig::default() };
+    let policy = built(world.policy().retry(exact_retry()).circuit_breaker(breaker));
+    let error = fails(&mut world, &policy);
+    assert_eq!(
+        error.to_string(),
+        "connection reset (2 attempts; circuit_breaker open, retry after 60.0s)"
+    );
+    assert_eq!(error.retry_after(), Some(60 * SECOND));
+    world.pass(20 * SECOND);
+    let error = fails(&mut world, &policy);
+    assert_eq!(error.to_string(), "orders: circuit_breaker open, retry after 40.0s");
+    assert_eq!((error.retry_after(), error.history().attempts().len()), (Some(40 * SECOND), 0));
+    assert_eq!((error.history().stopped(), error.into_failed()), (None, None));
+}
+
+#[test]
+fn a_full_bulkhead_names_no_time() {
+    let mut world = World::default();
+    let policy = built(world.policy().bulkhead(BulkheadConfig { max_concurrent: 0 }));
+    let error = fails(&mut world, &policy);
+    assert_eq!((error.to_string().as_str(), error.retry_after()), ("orders: bulkhead full", None));
+}
+
+#[test]
+fn a_call_cut_by_its_deadline_says_after_how_long_and_what_was_tried() {
+    let mut world = World::default();
+    let policy = built(world.policy().deadline(SECOND).retry(exact_retry()));
+    let caller = policy.clone();
+    let error = world.block_on(async move {
+        let operation = async |attempt: seawall::Attempt| match attempt.number {
+            1 => Err::<(), _>(Down),
+            _ => pending().await,
+        };
+        caller.run_with(operation).await.unwrap_err()
+    });
+    assert_eq!(error.to_string(), "orders: deadline passed after 1.0s (2 attempts)");
+    let tried = error.history().attempts();
+    assert_eq!(
+        (tried[0].ended, tried[0].took),
+        (Ended::Answered(Outcome::Failure), Duration::ZERO)
+    );
+    assert_eq!((tried[1].ended, tried[1].took), (Ended::Cut(Limit::Deadline), 900 * MS));
+    assert_eq!(error.history().stopped(), Some(Stopped::Deadline));
+    assert!(error.source().is_none() && error.into_failed().is_none());
+}
+
+#[test]
+fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
+    let mut world = World::default();
+    let outer = built(world.policy().deadline(SECOND));
+    let full = built(
+        Policy::builder("full")
+            .clock(world.time.clock())
+            .bulkhead(BulkheadConfig { max_concurrent: 0 }),
+    );
+    let slow = built(Policy::builder("slow").clock(world.time.clock()).deadline(10 * MS));
+    let plain = built(Policy::builder("plain").clock(world.time.clock()));
+    for (inner, expected) in [
+        (&full, "full: bulkhead full"),
+        (&slow, "slow: deadline passed after 10.0ms"),
+        (&plain, "orders: deadline passed after 1.0s"),
+    ] {
+        let (outer, inner) = (outer.clone(), inner.clone());
+        let error = world.block_on(async move {
+            outer.run(async || inner.run(pending::<Result<(), Down>>).await).await.unwrap_err()
+        });
+        assert_eq!(error.flatten().to_string(), expected);
+    }
+    let (outer, inner) = (outer.clone(), plain.clone());
+    let error: Error<Down> = world.block_on(async move {
+        outer
+            .run(async || inner.run(async || Err::<(), _>(Down)).await)
+            .await
+            .unwrap_err()
+            .flatten()
+    });
+    assert_eq!(error.into_failed(), Some(Down));
+    let outer = full.clone();
+    let refused = world
+        .block_on(async move { outer.run(pending::<Result<(), Error<Down>>>).await })
+        .unwrap_err();
+    assert!(matches!(refused.flatten(), Error::Refused(_)));
+}

@@ -1,0 +1,20 @@
+//! The promises of the library, kept by its run loops: async, blocking, held.
+//!
+//! Each module is a chapter of promises; each test is named after one. Time stands still unless a test moves
+//! it ([`world`]), so nothing sleeps and every run of a test is the same run.
+
+mod allocator;
+mod blocking;
+mod cancelling;
+mod counting;
+mod errors;
+mod events;
+mod futures;
+mod half_open;
+mod held;
+mod hung;
+mod panics;
+mod registry;
+mod retries;
+mod tokio_clock;
+mod world;

@@ -1,0 +1,66 @@
+//! On tokio's clock a paused runtime moves the policy's time too.
+
+use std::{future::pending, time::Duration};
+
+use seawall::{
+    CircuitBreakerConfig, Clock, Error, Policy, TimeoutConfig,
+    core::{Limit, Phase},
+};
+use tokio::time::Instant;
+
+use crate::world::{MS, SECOND, assert_nothing_is_left, exact_retry};
+
+fn policy() -> Policy {
+    Policy::builder("orders")
+        .deadline(2 * SECOND)
+        .retry(exact_retry())
+        .circuit_breaker(CircuitBreakerConfig::default())
+        .timeout(TimeoutConfig { attempt: 900 * MS, ..TimeoutConfig::default() })
+        .clock(Clock::tokio())
+        .build()
+        .expect("the settings make sense")
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_and_limits_follow_a_paused_runtime() {
+    let (policy, begun) = (policy(), Instant::now());
+    let mut runs = Vec::new();
+    let ended = policy
+        .run(|| {
+            runs.push(begun.elapsed());
+            async { Err::<(), _>(()) }
+        })
+        .await;
+    assert!(ended.is_err());
+    assert_eq!(runs, [Duration::ZERO, 100 * MS, 300 * MS, 700 * MS]);
+
+    let begun = Instant::now();
+    let ended = policy.run(pending::<Result<(), ()>>).await;
+    // Cut at 900, again at 1 900; what is left would end after the deadline.
+    let Err(Error::TimedOut(late)) = ended else { panic!("{ended:?}") };
+    assert!(begun.elapsed() <= 2 * SECOND, "{:?}", begun.elapsed());
+    assert_eq!(late.history.attempts()[0].took, 900 * MS);
+    assert_eq!(late.limit, Limit::Attempt);
+    assert_nothing_is_left(&policy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_open_period_ends_when_a_paused_runtime_is_advanced() {
+    let policy = policy();
+    for _ in 0..5 {
+        let _ = policy.call().no_retry().run(async || Err::<(), _>(())).await;
+    }
+    tokio::time::advance(60 * SECOND - MS).await;
+    assert_eq!(policy.phase(), Some(Phase::Open));
+    tokio::time::advance(MS).await;
+    assert_eq!(policy.phase(), Some(Phase::HalfOpen));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_shows_what_a_paused_runtime_was_advanced_by() {
+    let policy = policy();
+    let clock = policy.clock().clone();
+    let before = clock.now();
+    tokio::time::advance(3 * SECOND).await;
+    assert_eq!(clock.now().since(before), 3 * SECOND);
+}
