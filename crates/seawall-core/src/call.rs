@@ -125,8 +125,19 @@ impl<P: Copy + PartialEq> Call<P> {
             (State::Running(running), Event::Ended { attempt, verdict })
                 if attempt == self.attempt =>
             {
-                self.answered(shared, running, verdict, now)
+                self.answered(shared, running, &verdict, now)
             }
+            (state, event) => self.on_other(shared, state, event, now),
+        }
+    }
+
+    /// All but the way that matters.
+    #[inline(never)]
+    fn on_other<S>(&mut self, shared: &S, state: State<P>, event: Event, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        match (state, event) {
             // Running ▸ streaming, or waiting.
             (State::Running(running), Event::Head { attempt, verdict })
                 if attempt == self.attempt =>
@@ -270,7 +281,7 @@ impl<P: Copy + PartialEq> Call<P> {
         &mut self,
         shared: &S,
         running: Running<P>,
-        verdict: Verdict,
+        verdict: &Verdict,
         now: Instant,
     ) -> Action
     where
@@ -284,7 +295,7 @@ impl<P: Copy + PartialEq> Call<P> {
             parts.counts.calls.succeeded += 1;
             return self.done(Stopped::Succeeded);
         }
-        self.follow(&mut parts, shared, &verdict, now)
+        self.follow(&mut parts, shared, verdict, now)
     }
 
     fn head<S>(&mut self, shared: &S, running: Running<P>, verdict: Verdict, now: Instant) -> Action

@@ -81,7 +81,7 @@ async fn forward(
     let clock = gateway.registry.clock();
     let operation =
         |attempt: seawall::Attempt<u16>| send(route.clone(), &head, &upload, attempt.pick);
-    let (ending, held) = seawall::run_held(shared, clock, ask, route.classify(), operation).await;
+    let (ending, held) = seawall::run_held(shared, ask, route.classify(), operation).await;
 
     match (ending.answer, ending.finish) {
         (Some(Ok(mut answer)), _) => {

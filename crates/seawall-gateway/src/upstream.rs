@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use seawall::{
-    Clock, Invalid, Machines, Observed, Shell, Snapshot, Teller,
+    Clock, Driven, Invalid, Machines, Observed, Shell, Snapshot, Teller,
     core::{
         AdaptiveTimeout, Bulkhead, Counts, Draw, EventRing, Instant, Parts, Picker, Plan,
         RetryBudget, Shared,
@@ -162,6 +162,12 @@ impl Shared for RouteCall {
 
     fn can_repeat(&self) -> bool {
         self.upload.repeatable()
+    }
+}
+
+impl Driven for RouteCall {
+    fn clock(&self) -> &Clock {
+        &self.route.upstream.clock
     }
 }
 

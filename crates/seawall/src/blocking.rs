@@ -3,25 +3,24 @@
 //! Waits and retries obey the deadline. A running operation cannot be interrupted: its answer is returned and
 //! judged however late it comes, and an overrun is counted.
 
-use seawall_core::{Action, Ask, Event, Gate, Outcome, Shared};
+use seawall_core::{Action, Ask, Event, Gate, Outcome};
 
-use crate::{Attempt, Attempted, Classify, Clock, Ended, History, guard::Guard, run::Ending};
+use crate::{Attempt, Attempted, Classify, Driven, Ended, History, guard::Guard, run::Ending};
 
 /// Runs an operation to its end on this thread.
 pub(crate) fn run_blocking<S, T, E, C, F>(
     shared: S,
-    clock: &Clock,
     ask: Ask,
     classify: &C,
     mut operation: F,
 ) -> Ending<T, E>
 where
-    S: Shared,
+    S: Driven,
     C: Classify<T, E>,
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Result<T, E>,
 {
-    let mut guard = Guard::new(shared, clock.clone(), ask);
-    let begun = clock.now();
+    let mut guard = Guard::new(shared, ask);
+    let begun = guard.clock().now();
     let mut now = begun;
     let mut answer = None;
     let mut history = History::default();
@@ -31,7 +30,7 @@ where
             Action::Start { attempt } => {
                 let started = now;
                 let answered = guard.watched(|call| operation(Attempt::of(call, started)));
-                now = clock.now();
+                now = guard.clock().now();
                 let verdict = classify.classify(&answered);
                 if verdict.outcome != Outcome::Success {
                     let ended = Ended::Answered(verdict.outcome);
@@ -42,8 +41,8 @@ where
             }
             Action::Wait => {
                 let wake_at = guard.call().wake_at();
-                clock.block_until(wake_at);
-                now = clock.now().max(wake_at);
+                guard.clock().block_until(wake_at);
+                now = guard.clock().now().max(wake_at);
                 guard.on(Event::Tick, now)
             }
             // Only a running operation is cancelled, and none runs while this loop decides.

@@ -45,28 +45,26 @@ impl<'p, C> Caller<'p, C> {
     ///
     /// # Errors
     /// As [`Policy::run`].
-    pub async fn run<T, E, F, Fut>(self, mut operation: F) -> Result<T, Error<E>>
+    pub fn run<T, E, F, Fut>(self, mut operation: F) -> impl Future<Output = Result<T, Error<E>>>
     where
         C: Classify<T, E>,
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.run_with(move |_| operation()).await
+        self.run_with(move |_| operation())
     }
 
     /// As [`Policy::run_with`].
     ///
     /// # Errors
     /// As [`Policy::run`].
-    pub async fn run_with<T, E, F, Fut>(self, operation: F) -> Result<T, Error<E>>
+    pub fn run_with<T, E, F, Fut>(self, operation: F) -> impl Future<Output = Result<T, Error<E>>>
     where
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let (policy, ask) = (self.policy, self.ask());
-        let ending = run::run(policy, policy.clock(), ask, self.classify, operation).await;
-        answer(policy, ending)
+        run::run(self.policy, self.ask(), self.classify, operation, answer)
     }
 
     /// As [`Policy::run_held`].
@@ -80,9 +78,8 @@ impl<'p, C> Caller<'p, C> {
         Fut: Future<Output = Result<T, E>>,
     {
         let (policy, ask) = (self.policy, self.ask());
-        let (ending, held) =
-            run::run_held(policy.clone(), policy.clock(), ask, self.classify, operation).await;
-        answer(policy, ending).map(|answer| (answer, held))
+        let (ending, held) = run::run_held(policy.clone(), ask, self.classify, operation).await;
+        answer(&policy, ending).map(|answer| (answer, held))
     }
 
     /// As [`Policy::run_blocking`].
@@ -95,8 +92,8 @@ impl<'p, C> Caller<'p, C> {
         F: FnMut(Attempt) -> Result<T, E>,
     {
         let (policy, ask) = (self.policy, self.ask());
-        let ending = blocking::run_blocking(policy, policy.clock(), ask, self.classify, operation);
-        answer(policy, ending)
+        let ending = blocking::run_blocking(policy, ask, self.classify, operation);
+        answer(&policy, ending)
     }
 
     fn ask(&self) -> Ask {
@@ -109,7 +106,8 @@ impl<'p, C> Caller<'p, C> {
 }
 
 /// What the caller gets.
-fn answer<T, E>(policy: &Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
+#[inline]
+fn answer<T, E>(policy: &&Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
     let Ending { answer, finish, history, took } = ending;
     let policy = || policy.name().clone();
     match (finish, answer) {

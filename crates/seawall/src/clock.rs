@@ -29,7 +29,7 @@ pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Fast { clock: quanta::Clock, origin: quanta::Instant, wall: SystemTime },
+    Fast { clock: quanta::Clock, origin: u64, wall: SystemTime },
     Tokio { origin: tokio::time::Instant, wall: SystemTime },
     Manual(ManualClock),
 }
@@ -39,7 +39,7 @@ impl Clock {
     #[must_use]
     pub fn fast() -> Self {
         let clock = quanta::Clock::new();
-        let origin = clock.now();
+        let origin = clock.raw();
         Self(Kind::Fast { clock, origin, wall: SystemTime::now() })
     }
 
@@ -61,7 +61,7 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Kind::Fast { clock, origin, .. } => {
-                after_origin(clock.now().saturating_duration_since(*origin))
+                Instant::from_nanos(clock.delta_as_nanos(*origin, clock.raw()))
             }
             Kind::Tokio { origin, .. } => after_origin(origin.elapsed()),
             Kind::Manual(manual) => {
@@ -107,41 +107,41 @@ fn after_origin(elapsed: Duration) -> Instant {
 }
 
 pin_project! {
-    /// One wait at a time on a [`Clock`]; nothing is armed before it is polled.
-    #[derive(Debug)]
+    /// One wait at a time on a [`Clock`], always the same one; nothing is armed before it is polled.
+    #[derive(Debug, Default)]
     pub(crate) struct Timer {
-        clock: Clock,
         armed_for: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
-        // Its place among the sleepers of a manual clock; 0 before its first wait there.
-        ticket: u64,
+        // Its place among the sleepers of a manual clock.
+        place: Option<(ManualClock, u64)>,
     }
 
     impl PinnedDrop for Timer {
         fn drop(this: Pin<&mut Self>) {
-            if this.ticket > 0
-                && let Kind::Manual(manual) = &this.clock.0
-            {
-                let _forgotten = manual.sleepers().forget(this.ticket);
+            if let Some((manual, ticket)) = &this.place {
+                let _forgotten = manual.sleepers().forget(*ticket);
             }
         }
     }
 }
 
 impl Timer {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, armed_for: None, sleep: None, ticket: 0 }
-    }
-
     /// Ready once the clock shows `at`.
-    pub(crate) fn poll_until(self: Pin<&mut Self>, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_until(
+        self: Pin<&mut Self>,
+        clock: &Clock,
+        at: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut this = self.project();
-        if let Kind::Manual(manual) = &this.clock.0 {
-            return manual.poll_until(this.ticket, at, cx);
+        if let Kind::Manual(manual) = &clock.0 {
+            let (manual, ticket) =
+                this.place.get_or_insert_with(|| (manual.clone(), manual.sleepers().ticket()));
+            return manual.poll_until(*ticket, at, cx);
         }
         if *this.armed_for != Some(at) {
-            let wait = at.since(this.clock.now());
+            let wait = at.since(clock.now());
             if wait.is_zero() {
                 return Poll::Ready(());
             }
@@ -243,16 +243,13 @@ impl ManualClock {
         self.sleepers().waiting.iter().map(|(_, at, _)| *at).min()
     }
 
-    fn poll_until(&self, ticket: &mut u64, at: Instant, cx: &Context<'_>) -> Poll<()> {
-        let _forgotten = self.sleepers().forget(*ticket);
+    fn poll_until(&self, ticket: u64, at: Instant, cx: &Context<'_>) -> Poll<()> {
+        let _forgotten = self.sleepers().forget(ticket);
         let mut sleepers = self.sleepers();
         if self.now() >= at {
             return Poll::Ready(());
         }
-        if *ticket == 0 {
-            *ticket = sleepers.ticket();
-        }
-        sleepers.waiting.push((*ticket, at, cx.waker().clone()));
+        sleepers.waiting.push((ticket, at, cx.waker().clone()));
         Poll::Pending
     }
 

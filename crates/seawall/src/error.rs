@@ -56,7 +56,7 @@ impl<E> Error<E> {
     /// When asking again makes sense, as far as we know. `None` when no time can be named.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match (self, self.history().stopped) {
+        match (self, self.history().stopped()) {
             (Self::Refused(refused), _) => refused.refusal.retry_after,
             (_, Some(Stopped::Refused(refusal))) => refusal.retry_after,
             (Self::TimedOut(_) | Self::Failed(..), _) => None,
@@ -108,7 +108,11 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
 
 /// The attempts of one call that did not succeed, and why no other followed the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct History(Option<Box<Tried>>);
+
+/// Boxed, so that a call which succeeds carries one word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tried {
     attempts: Vec<Attempted>,
     stopped: Option<Stopped>,
 }
@@ -153,21 +157,21 @@ impl History {
     /// The attempts, first to last.
     #[must_use]
     pub fn attempts(&self) -> &[Attempted] {
-        &self.attempts
+        self.0.as_ref().map_or(&[], |tried| &tried.attempts)
     }
 
     /// Why no other attempt followed the last; `None` if nothing ran.
     #[must_use]
     pub fn stopped(&self) -> Option<Stopped> {
-        self.stopped
+        self.0.as_ref()?.stopped
     }
 
     pub(crate) fn push(&mut self, attempted: Attempted) {
-        self.attempts.push(attempted);
+        self.0.get_or_insert_default().attempts.push(attempted);
     }
 
     pub(crate) fn close(mut self, stopped: Stopped) -> Self {
-        self.stopped = Some(stopped);
+        self.0.get_or_insert_default().stopped = Some(stopped);
         self
     }
 }
@@ -175,7 +179,7 @@ impl History {
 /// ` (3 attempts; retry_budget exhausted)`, to stand after an error; nothing after a single attempt.
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.attempts.len(), self.stopped) {
+        match (self.attempts().len(), self.stopped()) {
             (count, Some(Stopped::Refused(refusal))) => {
                 write!(f, " ({count} attempt{}; {refusal})", if count == 1 { "" } else { "s" })
             }
@@ -185,4 +189,4 @@ impl fmt::Display for History {
     }
 }
 
-static NOTHING_TRIED: History = History { attempts: Vec::new(), stopped: None };
+static NOTHING_TRIED: History = History(None);

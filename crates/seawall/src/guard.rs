@@ -13,19 +13,42 @@ use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Shared, Verdict};
 
 use crate::{Clock, clock::Timer};
 
+/// Machines that know the clock they go by.
+pub trait Driven: Shared {
+    /// The clock.
+    fn clock(&self) -> &Clock;
+}
+
+impl<S: Driven> Driven for &S {
+    #[inline]
+    fn clock(&self) -> &Clock {
+        (**self).clock()
+    }
+}
+
 type Pick<S> = <<S as Shared>::Gate as Gate>::Pick;
 
-/// A call with its machines and its clock.
-pub(crate) struct Guard<S: Shared> {
+/// A call with its machines.
+pub(crate) struct Guard<S: Driven> {
     shared: S,
-    pub(crate) clock: Clock,
     call: Call<Pick<S>>,
     in_operation: bool,
 }
 
-impl<S: Shared> Guard<S> {
-    pub(crate) fn new(shared: S, clock: Clock, ask: Ask) -> Self {
-        Self { shared, clock, call: Call::new(ask), in_operation: false }
+impl<S: Driven> Guard<S> {
+    #[inline]
+    pub(crate) fn new(shared: S, ask: Ask) -> Self {
+        Self { shared, call: Call::new(ask), in_operation: false }
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &S {
+        &self.shared
+    }
+
+    #[inline]
+    pub(crate) fn clock(&self) -> &Clock {
+        self.shared.clock()
     }
 
     #[inline]
@@ -53,22 +76,22 @@ impl<S: Shared> Guard<S> {
     }
 }
 
-impl<S: Shared> Drop for Guard<S> {
+impl<S: Driven> Drop for Guard<S> {
     #[inline]
     fn drop(&mut self) {
         if !self.call.is_over() {
-            self.call.abandon(&self.shared, self.clock.now(), self.in_operation);
+            self.call.abandon(&self.shared, self.shared.clock().now(), self.in_operation);
         }
     }
 }
 
 /// What a streamed answer holds until its last byte. Dropped, it says that the caller went away.
-pub struct Held<S: Shared> {
+pub struct Held<S: Driven> {
     guard: Guard<S>,
     timer: Option<Pin<Box<Timer>>>,
 }
 
-impl<S: Shared> Held<S> {
+impl<S: Driven> Held<S> {
     pub(crate) fn new(guard: Guard<S>) -> Self {
         Self { guard, timer: None }
     }
@@ -90,21 +113,21 @@ impl<S: Shared> Held<S> {
         if wake_at == Instant::NEVER {
             return;
         }
-        let clock = &self.guard.clock;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(Timer::new(clock.clone())));
-        if let Poll::Ready(()) = timer.as_mut().poll_until(wake_at, cx) {
-            let now = self.guard.clock.now().max(wake_at);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(Timer::default()));
+        if let Poll::Ready(()) = timer.as_mut().poll_until(self.guard.clock(), wake_at, cx) {
+            let now = self.guard.clock().now().max(wake_at);
             let _ = self.guard.on(Event::Tick, now);
         }
     }
 
     fn end(&mut self, verdict: Verdict) {
         let event = Event::Ended { attempt: self.guard.call.attempt(), verdict };
-        let _ = self.guard.on(event, self.guard.clock.now());
+        let now = self.guard.clock().now();
+        let _ = self.guard.on(event, now);
     }
 }
 
-impl<S: Shared> fmt::Debug for Held<S> {
+impl<S: Driven> fmt::Debug for Held<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").finish_non_exhaustive()
     }

@@ -95,7 +95,7 @@ pub use caller::Caller;
 pub use classify::{ByStatus, Classify, Plain, Status};
 pub use clock::{Clock, ManualClock};
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
-pub use guard::Held;
+pub use guard::{Driven, Held};
 pub use observe::{Change, Events, Heard, Stream, Teller};
 pub use policy::{Policy, PolicyMachines, Typed};
 pub use policy_config::PolicyConfig;

@@ -16,7 +16,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Attempt, Classify, Clock, Error, Held, Plain, PolicyBuilder, PolicyConfig,
+    Attempt, Classify, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig,
     caller::Caller,
     observe::{Events, Stream},
     shell::{Machines, Shell, ShellVisit},
@@ -86,24 +86,24 @@ impl Policy {
     /// # Errors
     /// [`Error::Refused`] if a pattern refused before anything ran, [`Error::TimedOut`] if a limit cut the last
     /// attempt, [`Error::Failed`] with the operation's own last error otherwise.
-    pub async fn run<T, E, F, Fut>(&self, mut operation: F) -> Result<T, Error<E>>
+    pub fn run<T, E, F, Fut>(&self, mut operation: F) -> impl Future<Output = Result<T, Error<E>>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.call().run_with(move |_| operation()).await
+        self.call().run_with(move |_| operation())
     }
 
     /// As [`run`](Self::run); the operation is told which attempt it is and how much time is left.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_with<T, E, F, Fut>(&self, operation: F) -> Result<T, Error<E>>
+    pub fn run_with<T, E, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T, Error<E>>>
     where
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.call().run_with(operation).await
+        self.call().run_with(operation)
     }
 
     /// As [`run_with`](Self::run_with) up to the head of a streamed answer: the call goes on, with its place in the
@@ -216,6 +216,13 @@ impl Shared for Policy {
     }
 }
 
+impl Driven for Policy {
+    #[inline]
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+}
+
 impl Machines for PolicyMachines {
     type Gate = Option<CircuitBreaker>;
     type View = ();
@@ -271,12 +278,12 @@ impl<T, E, C: Classify<T, E>> Typed<T, E, C> {
     ///
     /// # Errors
     /// As [`Policy::run`].
-    pub async fn run<F, Fut>(&self, mut operation: F) -> Result<T, Error<E>>
+    pub fn run<F, Fut>(&self, mut operation: F) -> impl Future<Output = Result<T, Error<E>>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.call().run_with(move |_| operation()).await
+        self.call().run_with(move |_| operation())
     }
 
     /// As [`Policy::run_blocking`].

@@ -11,15 +11,17 @@
 //! no allocation.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
-    task::{Context, Poll},
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
 
-use seawall_core::{Action, Ask, Call, Event, Finish, Gate, Instant, Outcome, Shared};
+use pin_project_lite::pin_project;
+use seawall_core::{Action, Ask, Call, Event, Finish, Gate, Instant, Outcome, Verdict};
 
 use crate::{
-    Attempted, Classify, Clock, Ended, History,
+    Attempted, Classify, Driven, Ended, History,
     clock::Timer,
     guard::{Guard, Held},
 };
@@ -67,53 +69,172 @@ pub struct Ending<T, E> {
     pub took: std::time::Duration,
 }
 
-/// Runs an operation to its end.
-pub(crate) async fn run<S, T, E, C, F, Fut>(
+/// Runs an operation to its end; `done` makes of it what the caller gets.
+#[inline]
+pub(crate) fn run<S, T, E, C, F, Fut, D, O>(
     shared: S,
-    clock: &Clock,
     ask: Ask,
     classify: &C,
     operation: F,
-) -> Ending<T, E>
+    done: D,
+) -> impl Future<Output = O>
 where
-    S: Shared,
+    S: Driven,
     C: Classify<T, E>,
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
+    D: Fn(&S, Ending<T, E>) -> O,
 {
-    let mut guard = Guard::new(shared, clock.clone(), ask);
-    drive(&mut guard, classify, operation, false).await
+    let done = move |guard: &mut Option<Guard<S>>, ending| {
+        guard.as_ref().map(|guard| done(guard.shared(), ending))
+    };
+    Run::new(Guard::new(shared, ask), classify, operation, false, done)
 }
 
 /// Runs an operation to the head of its answer. What the answer holds (its place in the bulkhead, the judgement
 /// of its body) goes on in the [`Held`].
-pub async fn run_held<S, T, E, C, F, Fut>(
+pub fn run_held<S, T, E, C, F, Fut>(
     shared: S,
-    clock: &Clock,
     ask: Ask,
     classify: &C,
     operation: F,
-) -> (Ending<T, E>, Held<S>)
+) -> impl Future<Output = (Ending<T, E>, Held<S>)>
 where
-    S: Shared,
+    S: Driven,
     C: Classify<T, E>,
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let mut guard = Guard::new(shared, clock.clone(), ask);
-    let ending = drive(&mut guard, classify, operation, true).await;
-    (ending, Held::new(guard))
+    let done =
+        |guard: &mut Option<Guard<S>>, ending| guard.take().map(|guard| (ending, Held::new(guard)));
+    Run::new(Guard::new(shared, ask), classify, operation, true, done)
+}
+
+pin_project! {
+    /// The driver, written by hand: nested async functions would move the caller, the ending and the answer
+    /// from one state into the next, which costs more than all decisions of a call together.
+    struct Run<'c, S: Driven, T, E, C, F, Fut, D> {
+        // Gone once the call is over.
+        guard: Option<Guard<S>>,
+        classify: &'c C,
+        operation: F,
+        heads: bool,
+        #[pin]
+        future: Option<Fut>,
+        #[pin]
+        timer: Timer,
+        begun: Option<Instant>,
+        started: Instant,
+        answer: Option<Result<T, E>>,
+        history: History,
+        done: D,
+    }
+}
+
+impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
+    #[inline]
+    fn new(guard: Guard<S>, classify: &'c C, operation: F, heads: bool, done: D) -> Self {
+        Self {
+            guard: Some(guard),
+            classify,
+            operation,
+            heads,
+            future: None,
+            timer: Timer::default(),
+            begun: None,
+            started: Instant::ORIGIN,
+            answer: None,
+            history: History::default(),
+            done,
+        }
+    }
+}
+
+impl<S, T, E, C, F, Fut, D, O> Future for Run<'_, S, T, E, C, F, Fut, D>
+where
+    S: Driven,
+    C: Classify<T, E>,
+    F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    D: Fn(&mut Option<Guard<S>>, Ending<T, E>) -> Option<O>,
+{
+    type Output = O;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        let mut this = self.project();
+        // Polled again after its end, it has nothing more to say.
+        let Some(guard) = this.guard.as_mut() else { return Poll::Pending };
+        let mut now = this.begun.unwrap_or_else(|| guard.clock().now());
+        let begun = now;
+        let mut action = match this.begun.replace(begun) {
+            None => guard.begin(now),
+            Some(_) => Action::Wait,
+        };
+        loop {
+            action = match action {
+                Action::Start { .. } => {
+                    *this.started = now;
+                    *this.answer = None;
+                    let operation = &mut *this.operation;
+                    this.future.set(Some(guard.watched(|call| operation(Attempt::of(call, now)))));
+                    Action::Wait
+                }
+                Action::Wait => {
+                    match ready!(hear(guard, this.future.as_mut(), this.timer.as_mut(), cx)) {
+                        Heard::Answer(answer) => {
+                            now = guard.clock().now();
+                            guard.watched(|_| this.future.set(None));
+                            let verdict = this.classify.classify(&answer);
+                            let attempt = guard.call().attempt();
+                            if verdict.outcome != Outcome::Success {
+                                let ended = Ended::Answered(verdict.outcome);
+                                let attempted =
+                                    Attempted::new(attempt, begun, *this.started, now, ended);
+                                this.history.push(attempted);
+                            }
+                            *this.answer = Some(answer);
+                            guard.on(ended(*this.heads, attempt, verdict), now)
+                        }
+                        Heard::Tick => {
+                            // Two clocks: the timer's may be ahead of ours.
+                            now = guard.clock().now().max(guard.call().wake_at());
+                            guard.on(Event::Tick, now)
+                        }
+                    }
+                }
+                Action::Cancel { attempt, limit } => {
+                    guard.watched(|_| this.future.set(None));
+                    *this.answer = None;
+                    let ended = Ended::Cut(limit);
+                    this.history.push(Attempted::new(attempt, begun, *this.started, now, ended));
+                    guard.on(Event::Cancelled { attempt }, now)
+                }
+                Action::Done(finish) => {
+                    let (answer, history) = (this.answer.take(), mem::take(this.history));
+                    let ending = Ending { answer, finish, history, took: now.since(begun) };
+                    return (this.done)(this.guard, ending).map_or(Poll::Pending, Poll::Ready);
+                }
+            };
+        }
+    }
+}
+
+#[inline]
+fn ended(heads: bool, attempt: u8, verdict: Verdict) -> Event {
+    if heads { Event::Head { attempt, verdict } } else { Event::Ended { attempt, verdict } }
 }
 
 /// Asks the operation, and only if it is not ready the clock.
-fn poll<S, T, E, Fut>(
+#[inline]
+fn hear<S, T, E, Fut>(
     guard: &mut Guard<S>,
     future: Pin<&mut Option<Fut>>,
     timer: Pin<&mut Timer>,
     cx: &mut Context<'_>,
 ) -> Poll<Heard<T, E>>
 where
-    S: Shared,
+    S: Driven,
     Fut: Future<Output = Result<T, E>>,
 {
     if let Some(running) = future.as_pin_mut()
@@ -125,7 +246,7 @@ where
     if wake_at == Instant::NEVER {
         return Poll::Pending;
     }
-    timer.poll_until(wake_at, cx).map(|()| Heard::Tick)
+    timer.poll_until(guard.clock(), wake_at, cx).map(|()| Heard::Tick)
 }
 
 /// What the operation or the clock said.
@@ -134,86 +255,14 @@ enum Heard<T, E> {
     Tick,
 }
 
-async fn drive<S, T, E, C, F, Fut>(
-    guard: &mut Guard<S>,
-    classify: &C,
-    mut operation: F,
-    heads: bool,
-) -> Ending<T, E>
-where
-    S: Shared,
-    C: Classify<T, E>,
-    F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    let begun = guard.clock.now();
-    let mut now = begun;
-    let mut started = begun;
-    let mut answer = None;
-    let mut history = History::default();
-    let mut future = pin!(None::<Fut>);
-    let mut timer = pin!(Timer::new(guard.clock.clone()));
-    let mut action = guard.begin(now);
-    loop {
-        action = match action {
-            Action::Start { .. } => {
-                started = now;
-                answer = None;
-                future.set(Some(guard.watched(|call| operation(Attempt::of(call, started)))));
-                Action::Wait
-            }
-            Action::Wait => {
-                let heard = poll_fn(|cx| poll(guard, future.as_mut(), timer.as_mut(), cx)).await;
-                now = guard.clock.now();
-                match heard {
-                    Heard::Answer(heard) => {
-                        future.set(None);
-                        let verdict = classify.classify(&heard);
-                        let attempt = guard.call().attempt();
-                        if verdict.outcome != Outcome::Success {
-                            let ended = Ended::Answered(verdict.outcome);
-                            history.push(Attempted::new(attempt, begun, started, now, ended));
-                        }
-                        answer = Some(heard);
-                        guard.on(
-                            if heads {
-                                Event::Head { attempt, verdict }
-                            } else {
-                                Event::Ended { attempt, verdict }
-                            },
-                            now,
-                        )
-                    }
-                    Heard::Tick => {
-                        // Two clocks: the timer's may be ahead of ours.
-                        now = now.max(guard.call().wake_at());
-                        guard.on(Event::Tick, now)
-                    }
-                }
-            }
-            Action::Cancel { attempt, limit } => {
-                guard.watched(|_| future.set(None));
-                answer = None;
-                history.push(Attempted::new(attempt, begun, started, now, Ended::Cut(limit)));
-                guard.on(Event::Cancelled { attempt }, now)
-            }
-            Action::Done(finish) => {
-                return Ending { answer, finish, history, took: now.since(begun) };
-            }
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::ready,
-        task::{Context, Waker},
-    };
+    use std::{future::ready, pin::pin, task::Waker};
 
     use super::*;
     use crate::{
-        BulkheadConfig, CircuitBreakerConfig, ManualClock, Policy, RetryConfig, TimeoutConfig,
+        BulkheadConfig, CircuitBreakerConfig, Clock, ManualClock, Policy, RetryConfig,
+        TimeoutConfig,
     };
 
     #[test]
