@@ -1,11 +1,13 @@
 //! One call with what its caller knows: a deadline of its own, that the operation must not be repeated.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, task::Poll, time::Duration};
 
 use seawall_core::{Ask, Finish, Repeat};
 
 use crate::{
-    Attempt, Classify, Ending, Error, Held, Plain, Policy, Refused, TimedOut, blocking, run,
+    Attempt, Classify, Ending, Error, Held, Plain, Policy, Refused, TimedOut, blocking,
+    guard::Guard,
+    run::{self, Door},
 };
 
 /// One call about to be made. Made by [`Policy::call`].
@@ -64,7 +66,8 @@ impl<'p, C> Caller<'p, C> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        run::run(self.policy, self.ask(), self.classify, operation, answer)
+        let ask = self.ask();
+        run::run::<Plainly, _, _, _, _, _, _>(self.policy, ask, self.classify, operation, false)
     }
 
     /// As [`Policy::run_held`].
@@ -79,7 +82,7 @@ impl<'p, C> Caller<'p, C> {
     {
         let (policy, ask) = (self.policy, self.ask());
         let (ending, held) = run::run_held(policy.clone(), ask, self.classify, operation).await;
-        answer(&policy, ending).map(|answer| (answer, held))
+        answer(policy, ending).map(|answer| (answer, held))
     }
 
     /// As [`Policy::run_blocking`].
@@ -93,7 +96,7 @@ impl<'p, C> Caller<'p, C> {
     {
         let (policy, ask) = (self.policy, self.ask());
         let ending = blocking::run_blocking(policy, ask, self.classify, operation);
-        answer(&policy, ending)
+        answer(policy, ending)
     }
 
     fn ask(&self) -> Ask {
@@ -105,9 +108,24 @@ impl<'p, C> Caller<'p, C> {
     }
 }
 
+/// The door of functions: a value or an error, and nothing held.
+struct Plainly;
+
+impl<T, E> Door<&Policy, T, E> for Plainly {
+    type Out = Result<T, Error<E>>;
+
+    #[inline]
+    fn good(value: T) -> Result<Self::Out, T> {
+        Ok(Ok(value))
+    }
+
+    fn ended(guard: &mut Option<Guard<&Policy>>, ending: Ending<T, E>) -> Poll<Self::Out> {
+        guard.as_ref().map_or(Poll::Pending, |guard| Poll::Ready(answer(guard.shared(), ending)))
+    }
+}
+
 /// What the caller gets.
-#[inline]
-fn answer<T, E>(policy: &&Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
+fn answer<T, E>(policy: &Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
     let Ending { answer, finish, history, took } = ending;
     let policy = || policy.name().clone();
     match (finish, answer) {

@@ -12,6 +12,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -69,26 +70,35 @@ pub struct Ending<T, E> {
     pub took: std::time::Duration,
 }
 
-/// Runs an operation to its end; `done` makes of it what the caller gets.
+/// What a door makes of a call's end.
+pub(crate) trait Door<S: Driven, T, E> {
+    /// What its caller gets.
+    type Out;
+
+    /// Of a good answer, if there is nothing more to it; the value comes back where there is.
+    fn good(value: T) -> Result<Self::Out, T>;
+
+    /// Of any end. The guard is there to be taken.
+    fn ended(guard: &mut Option<Guard<S>>, ending: Ending<T, E>) -> Poll<Self::Out>;
+}
+
+/// Runs an operation to its end, or to the head of its answer if `D` holds on to the call.
 #[inline]
-pub(crate) fn run<S, T, E, C, F, Fut, D, O>(
+pub(crate) fn run<D, S, T, E, C, F, Fut>(
     shared: S,
     ask: Ask,
     classify: &C,
     operation: F,
-    done: D,
-) -> impl Future<Output = O>
+    heads: bool,
+) -> impl Future<Output = D::Out> + use<'_, D, S, T, E, C, F, Fut>
 where
+    D: Door<S, T, E>,
     S: Driven,
     C: Classify<T, E>,
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
-    D: Fn(&S, Ending<T, E>) -> O,
 {
-    let done = move |guard: &mut Option<Guard<S>>, ending| {
-        guard.as_ref().map(|guard| done(guard.shared(), ending))
-    };
-    Run::new(Guard::new(shared, ask), classify, operation, false, done)
+    Run::<_, _, _, _, _, _, D>::new(Guard::new(shared, ask), classify, operation, heads)
 }
 
 /// Runs an operation to the head of its answer. What the answer holds (its place in the bulkhead, the judgement
@@ -105,9 +115,22 @@ where
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let done =
-        |guard: &mut Option<Guard<S>>, ending| guard.take().map(|guard| (ending, Held::new(guard)));
-    Run::new(Guard::new(shared, ask), classify, operation, true, done)
+    run::<Holding, _, _, _, _, _, _>(shared, ask, classify, operation, true)
+}
+
+/// The door that holds on to the call.
+struct Holding;
+
+impl<S: Driven, T, E> Door<S, T, E> for Holding {
+    type Out = (Ending<T, E>, Held<S>);
+
+    fn good(value: T) -> Result<Self::Out, T> {
+        Err(value)
+    }
+
+    fn ended(guard: &mut Option<Guard<S>>, ending: Ending<T, E>) -> Poll<Self::Out> {
+        guard.take().map_or(Poll::Pending, |guard| Poll::Ready((ending, Held::new(guard))))
+    }
 }
 
 pin_project! {
@@ -127,13 +150,13 @@ pin_project! {
         started: Instant,
         answer: Option<Result<T, E>>,
         history: History,
-        done: D,
+        door: PhantomData<fn() -> D>,
     }
 }
 
 impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
     #[inline]
-    fn new(guard: Guard<S>, classify: &'c C, operation: F, heads: bool, done: D) -> Self {
+    fn new(guard: Guard<S>, classify: &'c C, operation: F, heads: bool) -> Self {
         Self {
             guard: Some(guard),
             classify,
@@ -145,23 +168,23 @@ impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
             started: Instant::ORIGIN,
             answer: None,
             history: History::default(),
-            done,
+            door: PhantomData,
         }
     }
 }
 
-impl<S, T, E, C, F, Fut, D, O> Future for Run<'_, S, T, E, C, F, Fut, D>
+impl<S, T, E, C, F, Fut, D> Future for Run<'_, S, T, E, C, F, Fut, D>
 where
     S: Driven,
     C: Classify<T, E>,
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
-    D: Fn(&mut Option<Guard<S>>, Ending<T, E>) -> Option<O>,
+    D: Door<S, T, E>,
 {
-    type Output = O;
+    type Output = D::Out;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Out> {
         let mut this = self.project();
         // Polled again after its end, it has nothing more to say.
         let Some(guard) = this.guard.as_mut() else { return Poll::Pending };
@@ -187,14 +210,24 @@ where
                             guard.watched(|_| this.future.set(None));
                             let verdict = this.classify.classify(&answer);
                             let attempt = guard.call().attempt();
-                            if verdict.outcome != Outcome::Success {
+                            let event = ended(*this.heads, attempt, verdict);
+                            if verdict.outcome == Outcome::Success {
+                                // The call is over, and says so: the answer need not go by way of the ending.
+                                let action = guard.on(event, now);
+                                match answer.map(D::good) {
+                                    Ok(Ok(out)) => return Poll::Ready(out),
+                                    Ok(Err(value)) => *this.answer = Some(Ok(value)),
+                                    Err(error) => *this.answer = Some(Err(error)),
+                                }
+                                action
+                            } else {
                                 let ended = Ended::Answered(verdict.outcome);
                                 let attempted =
                                     Attempted::new(attempt, begun, *this.started, now, ended);
                                 this.history.push(attempted);
+                                *this.answer = Some(answer);
+                                guard.on(event, now)
                             }
-                            *this.answer = Some(answer);
-                            guard.on(ended(*this.heads, attempt, verdict), now)
                         }
                         Heard::Tick => {
                             // Two clocks: the timer's may be ahead of ours.
@@ -213,7 +246,7 @@ where
                 Action::Done(finish) => {
                     let (answer, history) = (this.answer.take(), mem::take(this.history));
                     let ending = Ending { answer, finish, history, took: now.since(begun) };
-                    return (this.done)(this.guard, ending).map_or(Poll::Pending, Poll::Ready);
+                    return D::ended(this.guard, ending);
                 }
             };
         }

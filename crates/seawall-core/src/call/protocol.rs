@@ -54,7 +54,7 @@ pub enum Event {
         /// The attempt.
         attempt: u8,
     },
-    /// The moment named by [`Call::wake_at`] has passed, and the operation, asked once more, is not ready.
+    /// The moment named by [`Call::wake_at`](crate::Call::wake_at) has passed, and the operation, asked once more, is not ready.
     Tick,
 }
 
@@ -68,7 +68,7 @@ pub enum Action {
         /// Counted from 1.
         attempt: u8,
     },
-    /// Nothing until the operation is ready or [`Call::wake_at`] has passed.
+    /// Nothing until the operation is ready or [`Call::wake_at`](crate::Call::wake_at) has passed.
     Wait,
     /// Drop this attempt's operation, then tell [`Event::Cancelled`].
     Cancel {
