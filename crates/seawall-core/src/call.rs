@@ -120,14 +120,15 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        match (mem::replace(&mut self.state, State::Over), event) {
+        // The verdict stays where it is: copied, it would be read back wider than it was written.
+        match (mem::replace(&mut self.state, State::Over), &event) {
             // Running ▸ waiting, or over.
             (State::Running(running), Event::Ended { attempt, verdict })
-                if attempt == self.attempt =>
+                if *attempt == self.attempt =>
             {
-                self.answered(shared, running, &verdict, now)
+                self.answered(shared, running, verdict, now)
             }
-            (state, event) => self.on_other(shared, state, event, now),
+            (state, _) => self.on_other(shared, state, event, now),
         }
     }
 
