@@ -34,7 +34,8 @@ where
                 let verdict = classify.classify(&answered);
                 if verdict.outcome != Outcome::Success {
                     let ended = Ended::Answered(verdict.outcome);
-                    history.push(Attempted::new(attempt, begun, started, now, ended));
+                    let attempted = Attempted::new(attempt, begun, started, now, ended);
+                    history.push(attempted.after(verdict.retry_after));
                 }
                 answer = Some(answered);
                 guard.on(Event::Ended { attempt, verdict }, now)

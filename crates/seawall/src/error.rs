@@ -53,13 +53,15 @@ impl<E> Error<E> {
         }
     }
 
-    /// When asking again makes sense, as far as we know. `None` when no time can be named.
+    /// When asking again makes sense, as far as we or the callee know. `None` when no time can be named.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match (self, self.history().stopped()) {
             (Self::Refused(refused), _) => refused.refusal.retry_after,
             (_, Some(Stopped::Refused(refusal))) => refusal.retry_after,
-            (Self::TimedOut(_) | Self::Failed(..), _) => None,
+            (Self::TimedOut(_) | Self::Failed(..), _) => {
+                self.history().attempts().last()?.retry_after
+            }
         }
     }
 
@@ -129,6 +131,8 @@ pub struct Attempted {
     pub took: Duration,
     /// How it ended.
     pub ended: Ended,
+    /// When the callee asked to be called again, counted from that end.
+    pub retry_after: Option<Duration>,
 }
 
 impl Attempted {
@@ -139,7 +143,13 @@ impl Attempted {
         now: Instant,
         ended: Ended,
     ) -> Self {
-        Self { number, started: started.since(begun), took: now.since(started), ended }
+        let (started, took) = (started.since(begun), now.since(started));
+        Self { number, started, took, ended, retry_after: None }
+    }
+
+    pub(crate) fn after(mut self, hint: Option<Duration>) -> Self {
+        self.retry_after = hint;
+        self
     }
 }
 

@@ -224,7 +224,7 @@ where
                                 let ended = Ended::Answered(verdict.outcome);
                                 let attempted =
                                     Attempted::new(attempt, begun, *this.started, now, ended);
-                                this.history.push(attempted);
+                                this.history.push(attempted.after(verdict.retry_after));
                                 *this.answer = Some(answer);
                                 guard.on(event, now)
                             }

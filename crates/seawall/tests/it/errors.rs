@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt, future::pending, time::Duration};
 
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Ended, Error, Policy, PolicyBuilder, Ratio, RetryConfig,
-    core::{Limit, Outcome, Pattern, Reason, Refusal, Stopped},
+    core::{Limit, Outcome, Pattern, Reason, Refusal, Stopped, Verdict},
 };
 
 use crate::world::{MS, SECOND, World, exact_retry};
@@ -37,6 +37,18 @@ fn fails(world: &mut World, policy: &Policy) -> Error<Down> {
 
 fn built(policy: PolicyBuilder) -> Policy {
     policy.build().expect("the settings make sense")
+}
+
+#[test]
+fn the_callees_own_hint_reaches_the_caller_when_it_lies_beyond_the_deadline() {
+    let mut world = World::default();
+    let policy = built(world.policy().deadline(SECOND).retry(exact_retry()));
+    let later = |_: &Result<(), Down>| Verdict::LATER.after(Some(7 * SECOND));
+    let error = world
+        .block_on(async move { policy.call().classify(&later).run(async || Err(Down)).await })
+        .expect_err("no retry ends in time");
+    assert_eq!(error.history().stopped(), Some(Stopped::Deadline));
+    assert_eq!(error.retry_after(), Some(7 * SECOND));
 }
 
 #[test]
