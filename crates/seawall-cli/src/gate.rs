@@ -57,11 +57,12 @@ fn seed_by_clock() -> u64 {
 /// The gateway in front of the demo's backends.
 pub(crate) struct Guarding {
     patterns: bool,
+    /// Its statistics, to be read when it is gone as well.
+    registry: Option<Registry>,
     running: Option<Running>,
 }
 
 struct Running {
-    registry: Registry,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     telling: JoinHandle<()>,
@@ -71,7 +72,7 @@ struct Running {
 impl Guarding {
     /// The gateway with its patterns, or with all of them off, to show that it is they who hold.
     pub(crate) const fn with_patterns(patterns: bool) -> Self {
-        Self { patterns, running: None }
+        Self { patterns, registry: None, running: None }
     }
 
     fn config(&self, backends: &[SocketAddr; 3]) -> io::Result<Config> {
@@ -112,12 +113,13 @@ impl Gate for Guarding {
         let serving = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
         }));
-        self.running = Some(Running { registry, stop, serving, telling, events: told });
+        self.registry = Some(registry);
+        self.running = Some(Running { stop, serving, telling, events: told });
         Ok(started)
     }
 
     fn attempts(&self) -> Option<u64> {
-        let snapshot = self.running.as_ref()?.registry.snapshot();
+        let snapshot = self.registry.as_ref()?.snapshot();
         Some(snapshot.policies.values().map(|counts| counts.attempts.started).sum())
     }
 
@@ -163,9 +165,20 @@ mod tests {
         let mut out = Vec::new();
         let mut screen = Screen::new(&mut out, false);
         let runtime = serving::runtime().unwrap();
-        let report =
-            runtime.block_on(run(&plan, &mut Guarding::with_patterns(false), &mut screen)).unwrap();
+        let mut gate = Guarding::with_patterns(false);
+        let report = runtime.block_on(run(&plan, &mut gate, &mut screen)).unwrap();
         assert!(!report.held);
+
+        // What the demo says of the gateway and what the gateway says of itself agree.
+        let counts = &gate.registry.unwrap().snapshot().policies["default"];
+        let (calls, attempts) = (&counts.calls, &counts.attempts);
+        let asked = report.protected.requests;
+        assert_eq!(calls.started, asked);
+        let ended = calls.succeeded + calls.failed + calls.refused + calls.ignored;
+        assert_eq!((ended, calls.in_flight), (asked, 0));
+        assert_eq!((attempts.started, attempts.in_flight), (asked, 0), "nothing is retried");
+        let well = report.protected.success_ratio * asked as f64;
+        assert!(well <= calls.succeeded as f64 + 0.5, "{well} of {}", calls.succeeded);
         assert_eq!(finish(&report, None), ExitCode::from(NO));
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn serve(config: &Config) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(NO, format_args!("cannot start: {error}")),
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         // Before the first line: whoever has read it may send one.
         let signals = match Signals::new() {
             Ok(signals) => signals,
@@ -31,7 +31,10 @@ pub(crate) fn serve(config: &Config) -> ExitCode {
             Err(StartError::Invalid(invalid)) => fail(WRONG, invalid),
             Err(error) => fail(NO, error),
         }
-    })
+    });
+    // A name being looked up is waited for by nobody any more.
+    runtime.shutdown_background();
+    code
 }
 
 /// A runtime with a worker per core.
@@ -104,7 +107,7 @@ fn summary(registry: &Registry, uptime: Duration) {
     for (name, counts) in registry.snapshot().policies {
         let (calls, attempts) = (counts.calls, counts.attempts.started);
         say(format_args!(
-            "route {name}: {} requests, {} succeeded, {} failed, {} refused, {} ignored; {attempts} attempts",
+            "route {name}: requests {}, succeeded {}, failed {}, refused {}, ignored {}; attempts {attempts}",
             calls.started, calls.succeeded, calls.failed, calls.refused, calls.ignored
         ));
     }

@@ -24,7 +24,7 @@ async fn a_signal_drains() {
     assert!(uptime.starts_with("served for "), "{said:#?}");
     assert_eq!(
         route,
-        "route all: 1 requests, 1 succeeded, 0 failed, 0 refused, 0 ignored; 1 attempts"
+        "route all: requests 1, succeeded 1, failed 0, refused 0, ignored 0; attempts 1"
     );
 }
 

@@ -36,7 +36,7 @@ async fn each_route_leads_to_its_upstream() {
     gateway.signal("INT");
     let (code, said) = gateway.ended().await;
     assert_eq!(code, Some(0), "{said:#?}");
-    for route in ["route orders: 1 requests, 1 succeeded", "route users: 1 requests, 1 succeeded"] {
+    for route in ["route orders: requests 1, succeeded 1", "route users: requests 1, succeeded 1"] {
         assert!(said.iter().any(|line| line.starts_with(route)), "{said:#?}");
     }
 }
