@@ -145,6 +145,7 @@ impl CircuitBreaker {
     pub fn advance(&mut self, now: Instant) -> Option<Transition> {
         match self.state {
             State::Closed { .. } | State::ForcedClosed | State::ForcedOpen => None,
+            State::Open { until } if now < until => None,
             State::Open { .. } | State::HalfOpen { .. } => self.advance_slowly(now),
         }
     }

@@ -119,12 +119,14 @@ impl<T, E> Door<&Policy, T, E> for Plainly {
         Ok(Ok(value))
     }
 
+    #[inline]
     fn ended(guard: &mut Option<Guard<&Policy>>, ending: Ending<T, E>) -> Poll<Self::Out> {
         guard.as_ref().map_or(Poll::Pending, |guard| Poll::Ready(answer(guard.shared(), ending)))
     }
 }
 
 /// What the caller gets.
+#[inline]
 fn answer<T, E>(policy: &Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
     let Ending { answer, finish, history, took } = ending;
     let policy = || policy.name().clone();
