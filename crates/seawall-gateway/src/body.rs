@@ -76,6 +76,9 @@ pub trait Watch {
     /// The body was dropped before its end: the client is gone.
     fn left(&mut self);
 
+    /// A part came, and it was not the last.
+    fn flows(&mut self) {}
+
     /// Asked each time the body has nothing to pass; wakes `cx` when it wants to be asked again. `Ready`
     /// cuts the body. The place for timers that need not run while bytes flow. Default: never cuts.
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -151,6 +154,8 @@ where
                 if frame.is_trailers() || this.body.is_end_stream() {
                     *this.told = true;
                     this.watch.ended();
+                } else {
+                    this.watch.flows();
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }

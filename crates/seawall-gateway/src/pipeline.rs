@@ -176,6 +176,12 @@ impl Watch for Watching {
         self.0 = None;
     }
 
+    fn flows(&mut self) {
+        if let Some(held) = &mut self.0 {
+            held.flows();
+        }
+    }
+
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(held) = &mut self.0 {
             held.poll_flowing(cx);

@@ -120,6 +120,16 @@ impl<S: Driven> Held<S> {
         }
     }
 
+    /// Call when a part of the answer came: a body that is always ready is never pending, and one that a slow
+    /// reader does not ask for is not either. Reads the clock only until the answer is judged.
+    pub fn flows(&mut self) {
+        if self.guard.call.wake_at() != Instant::NEVER {
+            let now = self.guard.clock().now();
+            // Before its moment a tick changes nothing.
+            let _ = self.guard.on(Event::Tick, now);
+        }
+    }
+
     fn end(&mut self, verdict: Verdict) {
         let event = Event::Ended { attempt: self.guard.call.attempt(), verdict };
         let now = self.guard.clock().now();

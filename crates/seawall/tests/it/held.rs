@@ -90,6 +90,21 @@ fn a_body_that_flows_for_a_second_counts_as_a_success() {
 }
 
 #[test]
+fn a_part_that_comes_after_a_second_counts_as_a_success_without_a_timer() {
+    let mut world = World::default();
+    let policy = policy(&world);
+    let mut held = head(&mut world, &policy).unwrap();
+    for (wait, successes) in [(SECOND - MS, 0), (MS, 1), (100 * SECOND, 1)] {
+        world.time.advance(wait);
+        held.flows();
+        assert_eq!(seen(&policy).circuit_breakers["orders"].success_count, successes);
+    }
+    drop(held);
+    assert_eq!(policy.counts().calls.succeeded, 1);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
 fn what_breaks_off_after_it_was_judged_good_is_counted_apart() {
     let mut world = World::default();
     let policy = policy(&world);
