@@ -101,7 +101,11 @@ impl Classify<Answer, SendError> for ByAnswer {
         let on = &self.0.0;
         let retryable = match answer {
             Ok(answer) => {
-                let hint = respond::retry_after(answer.headers(), std::time::SystemTime::now());
+                let headers = answer.headers();
+                let hint = headers
+                    .contains_key(http::header::RETRY_AFTER)
+                    .then(|| respond::retry_after(headers, std::time::SystemTime::now()))
+                    .flatten();
                 return self.0.verdict(answer.status().as_u16(), hint);
             }
             // Our own limit and the client's own fault say nothing about the endpoint.
