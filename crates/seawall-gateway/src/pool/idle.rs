@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
 
 use super::connection::Sender;
 
@@ -40,8 +43,8 @@ pub(super) struct Idle<B> {
 struct Stack<B> {
     /// Oldest first; each with the moment it became idle.
     waiting: Vec<(Sender<B>, Instant)>,
-    /// Whether a task waits for the oldest to expire.
-    reaping: bool,
+    /// Waits for the oldest to expire.
+    reaper: Option<AbortHandle>,
 }
 
 impl<B> Idle<B> {
@@ -49,7 +52,7 @@ impl<B> Idle<B> {
         Self {
             max: limits.idle_max,
             idle_for: limits.idle_for.min(DAY),
-            stack: Mutex::new(Stack { waiting: Vec::new(), reaping: false }),
+            stack: Mutex::new(Stack { waiting: Vec::new(), reaper: None }),
         }
     }
 
@@ -76,7 +79,9 @@ impl<B> Idle<B> {
         let old = stack.waiting.partition_point(|(_, since)| *since + self.idle_for <= now);
         let expired: Vec<_> = stack.waiting.drain(..old).collect();
         let next = stack.waiting.first().map(|(_, since)| *since + self.idle_for);
-        stack.reaping = next.is_some();
+        if next.is_none() {
+            stack.reaper = None;
+        }
         drop(stack);
         drop(expired);
         next
@@ -97,10 +102,18 @@ impl<B: Send + 'static> Idle<B> {
         }
         if stack.waiting.len() < self.max {
             stack.waiting.push((sender, Instant::now()));
-            if !stack.reaping {
-                stack.reaping = true;
-                tokio::spawn(reap(Arc::downgrade(&self)));
+            if stack.reaper.is_none() {
+                let reaper = tokio::spawn(reap(Arc::downgrade(&self)));
+                stack.reaper = Some(reaper.abort_handle());
             }
+        }
+    }
+}
+
+impl<B> Drop for Idle<B> {
+    fn drop(&mut self) {
+        if let Some(reaper) = self.stack().reaper.take() {
+            reaper.abort();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is refused, what is repaired, and what then reaches the upstream.
 
-use crate::kit::{Act, Client, End, Proxy, Reads, Settings, Step, Upstream};
+use crate::kit::{Act, Client, End, Proxy, Reads, Step, Upstream};
 
 /// A request that is neither forwarded nor survived by its connection.
 async fn refused(proxy: &Proxy, request: &str) -> String {
@@ -71,9 +71,8 @@ async fn heads_too_large_are_refused() {
     assert_status(&answer, 431, "101 fields");
 
     // One byte more than allowed and no end in sight, so that nothing is left unread at the close.
-    let mut settings = Settings::default();
-    settings.limits.head_bytes_max = 1 << 10;
-    let proxy = Proxy::with(&[upstream.addr], settings).await;
+    let proxy =
+        Proxy::with(&[upstream.addr], |config| config.limits.head_bytes_max = 1 << 10).await;
     let start = "GET / HTTP/1.1\r\nX: ";
     let long = format!("{start}{}", "a".repeat((1 << 10) - start.len()));
     assert_status(&refused(&proxy, &long).await, 431, "1 KiB");

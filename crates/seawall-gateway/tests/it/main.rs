@@ -1,11 +1,14 @@
-//! The gateway's parts on real sockets: raw bytes in, raw bytes out, and scripted upstreams between.
+//! The gateway on real sockets: raw bytes in, raw bytes out, and scripted upstreams behind it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod breaking;
+mod failing_over;
 mod framing;
 mod kit;
+mod operating;
 mod passing;
 mod pooling;
 mod replaying;
 mod serving;
+mod surviving;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use seawall_gateway::pool::{Leased, Pool, PoolLimits, SendError};
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 
 use crate::kit::{Act, Reads, Step, Upstream, refusing, until, within};
 
@@ -75,11 +75,14 @@ async fn a_request_given_up_closes_its_connection() {
 #[tokio::test]
 async fn idle_connections_close_with_the_pool_and_with_time() {
     let upstream = Upstream::start([Act::ok("hi")]).await;
-    let kept = pool(upstream.addr, |_| {});
+    let kept = pool(upstream.addr, |limits| limits.idle_for = CONNECT_MAX * 10);
     whole(&kept).await;
     until("the connection comes back", || kept.idle() == 1).await;
+    tokio::task::yield_now().await; // to whoever waits for it to expire
     drop(kept);
     until("it closes", || upstream.open() == 0).await;
+    let tasks = Handle::current().metrics();
+    until("nobody waits for it any longer", || tasks.num_alive_tasks() == 1).await;
 
     let aging = pool(upstream.addr, |limits| limits.idle_for = Duration::from_millis(20));
     for round in 2..4 {
@@ -136,7 +139,7 @@ async fn at_the_cap_requests_are_refused_until_a_place_is_free() {
 
 #[tokio::test]
 async fn what_never_reached_the_endpoint_says_so() {
-    let refused = head(&pool(refusing().await, |_| {})).await.unwrap_err();
+    let refused = head(&pool(refusing().addr, |_| {})).await.unwrap_err();
     assert_eq!((refused, refused.reached()), (SendError::Refused, false));
 
     let nameless = pool("no-port-here", |_| {});

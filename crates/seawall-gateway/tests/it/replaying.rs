@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::kit::{Act, Client, Proxy, Reads, Settings, Step, Upstream, refusing, until};
+use seawall_gateway::Config;
+
+use crate::kit::{Act, Client, Proxy, Reads, Step, Upstream, refusing, until};
 
 #[tokio::test]
 async fn an_upload_cut_midway_starts_over_and_goes_on_with_what_the_client_still_sends() {
@@ -33,8 +35,10 @@ async fn an_upload_cut_midway_starts_over_and_goes_on_with_what_the_client_still
 async fn an_attempt_cut_by_its_limit_hands_the_upload_on() {
     let slow = Upstream::start([Act(Reads::Body(3), vec![Step::Hang])]).await;
     let sound = Upstream::start([Act::ok("whole")]).await;
-    let settings = Settings { attempt_max: Duration::from_millis(300), ..Settings::default() };
-    let proxy = Proxy::with(&[slow.addr, sound.addr], settings).await;
+    let proxy = Proxy::with(&[slow.addr, sound.addr], |config| {
+        config.routes[0].timeout.attempt = Duration::from_secs(1);
+    })
+    .await;
     let mut client = Client::connect(proxy.addr).await;
     client.say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await;
     until("the second attempt", || sound.accepted() == 1).await;
@@ -65,8 +69,8 @@ async fn trailers_reach_the_second_attempt() {
 async fn past_the_limit_an_upload_is_not_repeated() {
     let broken = Upstream::start([Act(Reads::Whole, vec![Step::Reset])]).await;
     let unasked = Upstream::start([Act::ok("never")]).await;
-    let settings = Settings { kept_bytes_max: 64, ..Settings::default() };
-    let proxy = Proxy::with(&[broken.addr, unasked.addr], settings).await;
+    let short = |config: &mut Config| config.routes[0].replay_buffer = 64;
+    let proxy = Proxy::with(&[broken.addr, unasked.addr], short).await;
     let body = "a".repeat(65);
     let answer = Client::connect(proxy.addr)
         .await
@@ -79,8 +83,9 @@ async fn past_the_limit_an_upload_is_not_repeated() {
 #[tokio::test]
 async fn an_upload_of_any_size_moves_on_from_an_endpoint_that_never_took_a_byte() {
     let sound = Upstream::start([Act::ok("whole")]).await;
-    let settings = Settings { kept_bytes_max: 64, ..Settings::default() };
-    let proxy = Proxy::with(&[refusing().await, sound.addr], settings).await;
+    let nobody = refusing();
+    let short = |config: &mut Config| config.routes[0].replay_buffer = 64;
+    let proxy = Proxy::with(&[nobody.addr, sound.addr], short).await;
     let body = "a".repeat(1 << 20);
     let answer = Client::connect(proxy.addr)
         .await

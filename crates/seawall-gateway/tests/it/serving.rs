@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, sync::Notify};
 
-use crate::kit::{Act, Client, End, Proxy, Reads, Settings, Step, Upstream, until};
+use crate::kit::{Act, Client, End, Proxy, Reads, Step, Upstream, refusing, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -12,9 +12,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_and_closed() {
     let upstream = Upstream::start([Act::answer(OK)]).await;
-    let mut settings = Settings::default();
-    settings.limits.connections_max = 1;
-    let proxy = Proxy::with(&[upstream.addr], settings).await;
+    let proxy = Proxy::with(&[upstream.addr], |config| config.limits.connections_max = 1).await;
     let mut first = Client::connect(proxy.addr).await;
     first.ask(GET).await;
 
@@ -44,7 +42,8 @@ async fn a_connection_too_many_is_told_so_and_closed() {
 
 #[tokio::test]
 async fn a_refused_upload_hears_why_before_the_connection_ends() {
-    let proxy = Proxy::start(&[]).await;
+    let nobody = refusing();
+    let proxy = Proxy::start(&[nobody.addr]).await;
     for refused in ["", "Host: a\r\n"] {
         let mut client = Client::connect(proxy.addr).await;
         client.say(format!("PUT / HTTP/1.1\r\n{refused}Content-Length: 9000000\r\n\r\n")).await;
@@ -58,9 +57,9 @@ async fn a_refused_upload_hears_why_before_the_connection_ends() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_closes_the_connection() {
-    let mut settings = Settings::default();
-    settings.limits.head_max = Duration::from_millis(50);
-    let proxy = Proxy::with(&[], settings).await;
+    let upstream = Upstream::start([Act::ok("never")]).await;
+    let soon = Duration::from_millis(50);
+    let proxy = Proxy::with(&[upstream.addr], |config| config.limits.head_max = soon).await;
     for slow in ["", "GET / HTTP/1.1\r\nHost"] {
         let mut client = Client::connect(proxy.addr).await;
         client.say(slow).await;
@@ -93,9 +92,8 @@ async fn stopping_lets_requests_in_progress_end_and_takes_no_more() {
 #[tokio::test]
 async fn draining_ends_even_if_a_request_does_not() {
     let upstream = Upstream::start([Act(Reads::Whole, vec![Step::Hang])]).await;
-    let mut settings = Settings::default();
-    settings.limits.drain = Duration::from_millis(50);
-    let mut proxy = Proxy::with(&[upstream.addr], settings).await;
+    let soon = Duration::from_millis(50);
+    let mut proxy = Proxy::with(&[upstream.addr], |config| config.limits.drain = soon).await;
     let mut stuck = Client::connect(proxy.addr).await;
     stuck.say(GET).await;
     until("the request arrives", || upstream.seen().len() == 1).await;

@@ -1,4 +1,4 @@
-//! Both ends of the wire, in raw bytes, and the smallest proxy that uses every part.
+//! Both ends of the wire, in raw bytes, and the gateway between.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a bound far beyond what a
 //! loaded machine needs, so that a failure is a failure and not a hang.
@@ -11,7 +11,7 @@ mod upstream;
 use std::time::Duration;
 
 pub(crate) use client::{Client, End};
-pub(crate) use proxy::{Proxy, Settings};
+pub(crate) use proxy::Proxy;
 pub(crate) use upstream::{Act, Reads, Step, Upstream, refusing};
 
 /// The bound on every wait.

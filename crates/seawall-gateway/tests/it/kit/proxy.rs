@@ -1,85 +1,79 @@
-//! The smallest proxy that uses every part: one attempt for each upstream, in order, until one answers.
+//! A gateway that runs: the presets but for what a test changes, on free ports.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
+use std::net::SocketAddr;
+
+use seawall::{
+    Registry,
+    snapshot::{CallStats, CircuitBreakerStats, EndpointStats},
 };
+use seawall_gateway::{Config, Gateway};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{Either, Full};
-use hyper::body::Incoming;
-use seawall_gateway::{
-    body::{BodyError, Guarded, Watch},
-    framing,
-    headers::Passage,
-    listen::{Limits, Peer, Server},
-    pool::{Leased, Pool, PoolLimits},
-    replay::{KEPT_BYTES_MAX, Replay, Upload},
-    respond::Own,
-};
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
-
-use super::{PATIENCE, until, within};
-
-pub(crate) struct Settings {
-    pub(crate) limits: Limits,
-    pub(crate) connect_max: Duration,
-    pub(crate) attempt_max: Duration,
-    pub(crate) silence_max: Duration,
-    pub(crate) kept_bytes_max: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            connect_max: PATIENCE,
-            attempt_max: PATIENCE,
-            silence_max: PATIENCE,
-            kept_bytes_max: KEPT_BYTES_MAX,
-        }
-    }
-}
+use super::{Upstream, until, within};
 
 pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
-    ends: Ends,
+    pub(crate) admin: SocketAddr,
+    registry: Registry,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(upstreams: &[SocketAddr]) -> Self {
-        Self::with(upstreams, Settings::default()).await
+    pub(crate) async fn start(endpoints: &[SocketAddr]) -> Self {
+        Self::with(endpoints, |_| {}).await
     }
 
-    pub(crate) async fn with(upstreams: &[SocketAddr], settings: Settings) -> Self {
-        let server = Server::bind("127.0.0.1:0", settings.limits).await.unwrap();
-        let addr = server.local_addr().unwrap();
+    /// With settings of its own.
+    pub(crate) async fn with(endpoints: &[SocketAddr], set: impl FnOnce(&mut Config)) -> Self {
+        let to: Vec<_> = endpoints.iter().map(|addr| format!("http://{addr}")).collect();
+        let mut config = Config::proxy(&to, FREE.parse().unwrap(), None).unwrap();
+        set(&mut config);
+        Self::of(config).await
+    }
+
+    pub(crate) async fn of(mut config: Config) -> Self {
+        config.listen = FREE.parse().unwrap();
+        config.admin = Some(config.listen);
+        let gateway = Gateway::bind(&config, Some(SEED)).await.unwrap();
+        let addr = gateway.local_addr().unwrap();
+        let admin = gateway.admin_addr().unwrap().unwrap();
+        let registry = gateway.registry().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let ends = Ends::default();
-        let inner = Arc::new(Inner {
-            passage: Passage::new(1),
-            pools: upstreams
-                .iter()
-                .map(|addr| Pool::new(&addr.to_string(), PoolLimits::default()))
-                .collect(),
-            settings,
-            ends: ends.clone(),
-        });
-        let service = move |request, peer| handle(Arc::clone(&inner), request, peer);
-        let running = tokio::spawn(server.run(service, async {
+        let running = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
         }));
-        Self { addr, ends, stop: Some(stop), running }
+        Self { addr, admin, registry, stop: Some(stop), running }
     }
 
-    /// How the bodies of the answers ended, once there are this many.
-    pub(crate) async fn ends(&self, count: usize) -> Vec<String> {
-        until("ends", || self.ends.0.lock().unwrap().len() >= count).await;
-        self.ends.0.lock().unwrap().clone()
+    /// The counts of the only route.
+    pub(crate) fn counts(&self) -> CallStats {
+        let counts = self.registry.snapshot().policies.into_values().collect::<Vec<_>>();
+        let [counts] = counts.try_into().unwrap();
+        counts
+    }
+
+    /// Requests in the bulkhead of the only route.
+    pub(crate) fn inside(&self) -> u32 {
+        self.registry.snapshot().bulkheads.into_values().map(|bulkhead| bulkhead.active_calls).sum()
+    }
+
+    /// Retries the budget paid for.
+    pub(crate) fn retries(&self) -> u64 {
+        self.registry.snapshot().retry_managers.into_values().map(|retry| retry.total_retries).sum()
+    }
+
+    /// Waits for what the counts must become.
+    pub(crate) async fn counted(&self, what: &str, reached: impl Fn(&CallStats) -> bool) {
+        until(what, || reached(&self.counts())).await;
+    }
+
+    pub(crate) fn endpoint(&self, addr: SocketAddr) -> EndpointStats {
+        self.registry.snapshot().endpoints.remove(&format!("default {addr}")).unwrap()
+    }
+
+    pub(crate) fn breaker(&self, addr: SocketAddr) -> CircuitBreakerStats {
+        self.registry.snapshot().circuit_breakers.remove(&format!("default {addr}")).unwrap()
     }
 
     /// Tells it to stop.
@@ -91,60 +85,27 @@ impl Proxy {
     pub(crate) async fn stopped(&mut self) {
         within("stop", &mut self.running).await.unwrap();
     }
-}
 
-struct Inner {
-    passage: Passage,
-    pools: Vec<Pool<Replay<Incoming>>>,
-    settings: Settings,
-    ends: Ends,
-}
-
-type Answer = Either<Full<Bytes>, Guarded<Leased<Replay<Incoming>>, Ends>>;
-
-async fn handle(inner: Arc<Inner>, mut request: Request<Incoming>, peer: Peer) -> Response<Answer> {
-    let method = request.method().clone();
-    let own = |own: Own| own.respond(&method, None).map(Either::Left);
-    if let Err(malformed) = framing::check(&request) {
-        return own(malformed.into());
-    }
-    if let Err(looped) = inner.passage.request(&mut request, peer.addr.ip()) {
-        return own(looped.into());
-    }
-    let Settings { connect_max, attempt_max, silence_max, kept_bytes_max, .. } = inner.settings;
-    let (head, body) = request.into_parts();
-    let upload = Upload::new(body, kept_bytes_max);
-    let mut last = Own::Unavailable;
-    for pool in &inner.pools {
-        let Some(body) = upload.attempt() else { break };
-        let attempt = pool.send(Request::from_parts(head.clone(), body), connect_max);
-        match timeout(attempt_max, attempt).await {
-            Ok(Ok(mut response)) => {
-                inner.passage.response(&mut response);
-                return response.map(|body| {
-                    Either::Right(Guarded::new(body, Some(silence_max), inner.ends.clone()))
-                });
-            }
-            Ok(Err(error)) => last = error.into(),
-            Err(_) => last = Own::Timeout,
-        }
-    }
-    own(last)
-}
-
-#[derive(Clone, Debug, Default)]
-struct Ends(Arc<Mutex<Vec<String>>>);
-
-impl Watch for Ends {
-    fn ended(&mut self) {
-        self.0.lock().unwrap().push("ended".into());
-    }
-
-    fn broke(&mut self, why: &BodyError) {
-        self.0.lock().unwrap().push(why.to_string());
-    }
-
-    fn left(&mut self) {
-        self.0.lock().unwrap().push("left".into());
+    /// At rest it holds nothing for anybody, and once it is gone no connection and no task is left.
+    pub(crate) async fn leaves_nothing(mut self, upstreams: &[&Upstream]) {
+        until("nothing is held", || {
+            let seen = self.registry.snapshot();
+            seen.policies.values().all(|c| c.calls.in_flight + c.attempts.in_flight == 0)
+                && seen.bulkheads.values().all(|bulkhead| bulkhead.active_calls == 0)
+                && seen.endpoints.values().all(|endpoint| endpoint.in_flight == 0)
+        })
+        .await;
+        self.stop();
+        self.stopped().await;
+        drop(self);
+        until("no connection is left", || upstreams.iter().all(|up| up.open() == 0)).await;
+        // Each upstream accepts in a task of its own.
+        let tasks = Handle::current().metrics();
+        until("no task is left", || tasks.num_alive_tasks() == upstreams.len()).await;
     }
 }
+
+const FREE: &str = "127.0.0.1:0";
+
+/// With it the first attempt of all goes to the first of two endpoints.
+const SEED: u64 = 1;

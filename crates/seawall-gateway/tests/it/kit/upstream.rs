@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Notify,
     task::JoinHandle,
 };
@@ -79,7 +79,10 @@ struct Log {
 impl Upstream {
     /// Plays one act for each request, over all connections, the last one for ever.
     pub(crate) async fn start(script: impl IntoIterator<Item = Act>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    fn on(listener: TcpListener, script: impl IntoIterator<Item = Act>) -> Self {
         let addr = listener.local_addr().unwrap();
         let log =
             Arc::new(Log { script: Mutex::new(script.into_iter().collect()), ..Log::default() });
@@ -132,9 +135,23 @@ impl Drop for Upstream {
     }
 }
 
-/// An address where nobody listens.
-pub(crate) async fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address where nobody listens, kept from others.
+pub(crate) struct Refusing {
+    pub(crate) addr: SocketAddr,
+    socket: TcpSocket,
+}
+
+pub(crate) fn refusing() -> Refusing {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    Refusing { addr: socket.local_addr().unwrap(), socket }
+}
+
+impl Refusing {
+    /// From now on an upstream listens there.
+    pub(crate) fn returns(self, script: impl IntoIterator<Item = Act>) -> Upstream {
+        Upstream::on(self.socket.listen(64).unwrap(), script)
+    }
 }
 
 impl Log {
