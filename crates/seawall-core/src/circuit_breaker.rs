@@ -112,6 +112,8 @@ enum State {
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     successes: u64,
+    /// The failures in a row that opened it.
+    opened_by: u32,
     last_failure: Option<Instant>,
     changed: Option<Instant>,
     transitions: u64,
@@ -253,7 +255,10 @@ impl CircuitBreaker {
             State::Closed { failures } => {
                 *failures += 1;
                 let failures = *failures;
-                (failures >= self.failures).then(|| self.open(Cause::Failures(failures), now))
+                (failures >= self.failures).then(|| {
+                    self.tally.opened_by = failures;
+                    self.open(Cause::Failures(failures), now)
+                })
             }
             // Half-open ▸ open at any failure.
             State::HalfOpen { .. } => Some(self.open(Cause::ProbeFailed, now)),
@@ -317,7 +322,11 @@ impl CircuitBreaker {
     pub fn snapshot(&self, now: Instant) -> CircuitBreakerSnapshot {
         CircuitBreakerSnapshot {
             phase: self.phase(now),
-            failures: if let State::Closed { failures } = self.state { failures } else { 0 },
+            failures: match self.state {
+                State::Closed { failures } => failures,
+                State::Open { .. } | State::HalfOpen { .. } => self.tally.opened_by,
+                State::ForcedClosed | State::ForcedOpen => 0,
+            },
             successes: self.tally.successes,
             half_open_successes: if let State::HalfOpen { successes } = self.state {
                 successes
@@ -364,7 +373,7 @@ impl State {
 pub struct CircuitBreakerSnapshot {
     /// Where it stands.
     pub phase: Phase,
-    /// Failures in a row while closed.
+    /// Failures in a row: so far while closed, else those that opened it.
     pub failures: u32,
     /// Successes since the last transition.
     pub successes: u64,

@@ -87,6 +87,16 @@ impl Picker {
         Some(if lighter { second } else { first })
     }
 
+    /// Nobody admits: each breaker has refused this call.
+    #[cold]
+    fn refuse(&mut self, now: Instant) -> Refusal {
+        for breaker in self.endpoints.iter_mut().filter_map(|endpoint| endpoint.breaker.as_mut()) {
+            // It refuses, as it has just said, and counts that.
+            let _ = breaker.admit(now);
+        }
+        self.refusal(now, now)
+    }
+
     fn refusal(&self, at: Instant, now: Instant) -> Refusal {
         let refusals =
             self.endpoints.iter().filter_map(|endpoint| endpoint.ready_by(at, now).err());
@@ -124,7 +134,7 @@ impl Gate for Picker {
         let admits = |n: usize| self.endpoints[n].ready_by(now, now).is_ok();
         let fresh = |n: usize| !tried.contains(&Some(n as u16)) && admits(n);
         let chosen = self.choose(now, draw, fresh).or_else(|| self.choose(now, draw, admits));
-        let Some(n) = chosen else { return Err(self.refusal(now, now)) };
+        let Some(n) = chosen else { return Err(self.refuse(now)) };
         let endpoint = &mut self.endpoints[n];
         let ((), permit) = endpoint.breaker.admit(&[], now, || draw)?;
         endpoint.running += 1;
@@ -335,6 +345,8 @@ mod tests {
         let now = Instant::ORIGIN + 2_000 * MS;
         let refusal = picker.admit(&[], now, || Draw::new(0)).unwrap_err();
         assert_eq!((refusal.by, refusal.retry_after), (Pattern::Pick, Some(3_000 * MS)));
+        let refused = picker.snapshot(now).map(|endpoint| endpoint.breaker.unwrap().refused);
+        assert_eq!(refused.collect::<Vec<_>>(), [1, 1]);
         assert_eq!(picker.ready_by(now + 3_000 * MS, now), Ok(()));
         assert!(picker.ready_by(now + 2_999 * MS, now).is_err());
         assert_eq!(picker.wake_at(), Some(Instant::ORIGIN + 5_000 * MS));

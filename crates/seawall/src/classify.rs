@@ -44,7 +44,8 @@ pub trait Status {
 }
 
 /// Reads the status of results and errors alike: 5xx is a failure, 429 says "later", everything else is an
-/// answer. An error without a status is a failure that may be retried.
+/// answer. 501 and 505 are about the request and say nothing of the callee: counted, a client with an unknown
+/// method could open the breaker for all. An error without a status is a failure that may be retried.
 #[derive(Clone, Debug, Default)]
 pub struct ByStatus(pub RetryOn);
 
@@ -53,7 +54,7 @@ impl ByStatus {
     #[must_use]
     pub fn verdict(&self, status: u16, hint: Option<Duration>) -> Verdict {
         let outcome = match status {
-            429 => Outcome::Ignored,
+            429 | 501 | 505 => Outcome::Ignored,
             500..=599 => Outcome::Failure,
             _ => Outcome::Success,
         };
@@ -105,7 +106,8 @@ mod tests {
             (Ok(Answer(Some(200), None)), Verdict::SUCCESS),
             (Ok(Answer(Some(404), None)), Verdict::SUCCESS),
             (Ok(Answer(Some(503), Some(7))), Verdict::FAILURE.after(hint)),
-            (Ok(Answer(Some(501), None)), Verdict::PERMANENT),
+            (Ok(Answer(Some(501), None)), Verdict::IGNORED),
+            (Ok(Answer(Some(507), None)), Verdict::PERMANENT),
             (Ok(Answer(Some(429), Some(7))), Verdict::LATER.after(hint)),
             (Ok(Answer(None, None)), Verdict::SUCCESS),
             (Err(Answer(Some(404), None)), Verdict::IGNORED),

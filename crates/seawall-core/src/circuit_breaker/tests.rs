@@ -162,6 +162,9 @@ fn statistics_mean_what_they_say() {
     }
     let seen = breaker.snapshot(at(8));
     assert_eq!((seen.failures, seen.last_failure, seen.last_change), (4, Some(at(7)), None));
+    call(&mut breaker, Outcome::Failure, at(9));
+    let seen = breaker.snapshot(at(10));
+    assert_eq!((seen.phase, seen.failures, seen.last_change), (Phase::Open, 5, Some(at(9))));
 }
 
 #[test]
