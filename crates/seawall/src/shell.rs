@@ -75,12 +75,7 @@ impl<M: Machines> Shell<M> {
         let mut parts = machines.parts(view);
         let seen = parts.events.last();
         parts.advance(now);
-        ShellVisit {
-            machines,
-            telling: Telling { teller: &self.teller, new: Vec::new() },
-            view,
-            seen,
-        }
+        ShellVisit { machines, telling: Telling { teller: &self.teller, new: None }, view, seen }
     }
 }
 
@@ -108,7 +103,7 @@ impl<M: Machines> Drop for ShellVisit<'_, M> {
     fn drop(&mut self) {
         let events = self.machines.parts(self.view).events;
         if events.last() != self.seen && self.telling.teller.is_heard() {
-            self.telling.new.extend(events.after(self.seen).copied());
+            self.telling.new = Some(events.after(self.seen).copied().collect());
         }
     }
 }
@@ -116,14 +111,14 @@ impl<M: Machines> Drop for ShellVisit<'_, M> {
 #[derive(Debug)]
 struct Telling<'a> {
     teller: &'a Teller,
-    new: Vec<Numbered>,
+    new: Option<Box<[Numbered]>>,
 }
 
 impl Drop for Telling<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.new.is_empty() {
-            self.teller.tell(&self.new);
+        if let Some(new) = &self.new {
+            self.teller.tell(new);
         }
     }
 }
