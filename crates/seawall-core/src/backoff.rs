@@ -10,7 +10,7 @@
 //! The cap comes first, the jitter second and inside the cap. The other way round every client that has
 //! reached the cap waits exactly the cap, and the herd the jitter should scatter arrives together.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::{fmt, time::Duration};
 
 use crate::{Draw, Ratio, time::nanos};
@@ -38,6 +38,13 @@ impl CustomBackoff {
     /// The schedule `delay`.
     pub fn new(delay: impl Fn(u32) -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(delay))
+    }
+
+    /// The same schedule, asked once now for each of the first `retries`. What decides under a lock must not
+    /// call the caller's code, which may panic or come back for the same lock.
+    pub(crate) fn tabulated(&self, retries: u32) -> Self {
+        let table: Vec<Duration> = (0..retries).map(|retry| (self.0)(retry)).collect();
+        Self::new(move |retry| table.get(retry as usize).copied().unwrap_or_default())
     }
 }
 
@@ -135,7 +142,7 @@ fn fibonacci(n: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{collections::BTreeSet, vec::Vec};
+    use alloc::collections::BTreeSet;
 
     use proptest::prelude::*;
 

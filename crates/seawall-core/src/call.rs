@@ -270,7 +270,7 @@ impl<P: Copy + PartialEq> Call<P> {
         self.attempt += 1;
         let hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
         let soft = match parts.learned() {
-            Some(limit) if plan.retry.is_some() => now + limit,
+            Some(limit) if plan.retry.is_some() && plan.retry_timeouts => now + limit,
             _ => Instant::NEVER,
         };
         self.state = State::Running(Running { entry, started: now, hard, soft, moved: false });
@@ -307,7 +307,7 @@ impl<P: Copy + PartialEq> Call<P> {
         let mut parts = visit.parts();
         if verdict.outcome == Outcome::Success {
             let took = now.since(running.started);
-            parts.learn(took, now);
+            parts.learn(running.entry.pick, took, now);
             let good_at = now + running.late_after(&parts, shared.plan()).max(LATE_AFTER_MAX);
             let Entry { pick, permit, place } = running.entry;
             let open = Some((permit, good_at));

@@ -52,8 +52,8 @@ pub trait Gate {
     /// The endpoint's number in events.
     fn endpoint(pick: Self::Pick) -> u16;
 
-    /// Whether all is well, so that latency seen now is worth learning downwards from.
-    fn is_calm(&self) -> bool;
+    /// Whether all is well there, so that latency seen there is worth learning downwards from.
+    fn is_calm(&self, pick: Self::Pick) -> bool;
 }
 
 /// One breaker, or none: everything is admitted.
@@ -106,7 +106,7 @@ impl Gate for Option<CircuitBreaker> {
     }
 
     #[inline]
-    fn is_calm(&self) -> bool {
+    fn is_calm(&self, _pick: ()) -> bool {
         self.as_ref().is_none_or(CircuitBreaker::is_closed)
     }
 }

@@ -27,6 +27,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Picker {
     endpoints: Vec<Endpoint>,
+    /// Probes a half-open endpoint may have before all others, until one succeeds.
+    probes: u32,
     /// The earliest moment at which time alone changes any endpoint's breaker.
     wake_at: Instant,
 }
@@ -38,6 +40,8 @@ struct Endpoint {
     latency: u64,
     seen: Instant,
     attempts: u64,
+    /// Picks it may yet have before all others while half-open.
+    preferred: u32,
 }
 
 impl Picker {
@@ -49,10 +53,17 @@ impl Picker {
         if endpoints == 0 || endpoints > usize::from(u16::MAX) {
             return Err(Invalid::new("endpoints", endpoints, "1 to 65535 endpoints"));
         }
+        let probes = breaker.map_or(0, |config| config.half_open_calls);
         let breaker = breaker.map(CircuitBreaker::new).transpose()?;
-        let endpoint =
-            Endpoint { breaker, running: 0, latency: 0, seen: Instant::ORIGIN, attempts: 0 };
-        Ok(Self { endpoints: alloc::vec![endpoint; endpoints], wake_at: Instant::NEVER })
+        let endpoint = Endpoint {
+            breaker,
+            running: 0,
+            latency: 0,
+            seen: Instant::ORIGIN,
+            attempts: 0,
+            preferred: 0,
+        };
+        Ok(Self { endpoints: alloc::vec![endpoint; endpoints], probes, wake_at: Instant::NEVER })
     }
 
     /// When time alone next changes the answer.
@@ -74,7 +85,7 @@ impl Picker {
     /// The endpoint for the next attempt, among those that pass `offered`.
     fn choose(&self, now: Instant, draw: Draw, offered: impl Fn(usize) -> bool) -> Option<usize> {
         let candidates = || (0..self.endpoints.len()).filter(|n| offered(*n));
-        if let Some(half_open) = candidates().find(|n| self.endpoints[*n].is_half_open()) {
+        if let Some(half_open) = candidates().find(|n| self.endpoints[*n].wants_probes()) {
             return Some(half_open);
         }
         let count = candidates().count() as u64;
@@ -119,7 +130,11 @@ impl Gate for Picker {
         }
         self.wake_at = Instant::NEVER;
         for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
-            endpoint.breaker.advance(now, |_, transition| told(n as u16, transition));
+            let (preferred, probes) = (&mut endpoint.preferred, self.probes);
+            endpoint.breaker.advance(now, |_, transition| {
+                *preferred = probes;
+                told(n as u16, transition);
+            });
             self.wake_at = self.wake_at.min(endpoint.wake_at());
         }
     }
@@ -139,6 +154,7 @@ impl Gate for Picker {
         let ((), permit) = endpoint.breaker.admit(&[], now, || draw)?;
         endpoint.running += 1;
         endpoint.attempts += 1;
+        endpoint.preferred = endpoint.preferred.saturating_sub(1);
         self.wake_at = self.wake_at.min(endpoint.wake_at());
         Ok((n as u16, permit))
     }
@@ -157,6 +173,9 @@ impl Gate for Picker {
     fn report(&mut self, pick: u16, permit: Permit, end: End, now: Instant) -> Option<Transition> {
         let endpoint = self.endpoints.get_mut(usize::from(pick))?;
         endpoint.learn(end, now);
+        if end.outcome == Outcome::Success {
+            endpoint.preferred = self.probes;
+        }
         let transition = endpoint.breaker.report((), permit, end, now);
         self.wake_at = self.wake_at.min(endpoint.wake_at());
         transition
@@ -173,14 +192,16 @@ impl Gate for Picker {
         pick
     }
 
-    fn is_calm(&self) -> bool {
-        self.endpoints.iter().all(|endpoint| endpoint.breaker.is_calm())
+    fn is_calm(&self, pick: u16) -> bool {
+        self.endpoints.get(usize::from(pick)).is_none_or(|endpoint| endpoint.breaker.is_calm(()))
     }
 }
 
 impl Endpoint {
-    fn is_half_open(&self) -> bool {
-        self.breaker.as_ref().is_some_and(CircuitBreaker::is_half_open)
+    /// Half-open, and not all that came back said nothing: an endpoint that answers "later" for ever must not
+    /// draw all traffic.
+    fn wants_probes(&self) -> bool {
+        self.preferred > 0 && self.breaker.as_ref().is_some_and(CircuitBreaker::is_half_open)
     }
 
     fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
@@ -359,6 +380,28 @@ mod tests {
             (0..3).map(|_| picker.admit(&[], now, || Draw::new(1)).unwrap()).collect();
         assert!(probes.iter().all(|(pick, _)| *pick == 0));
         assert_eq!(picker.admit(&[], now, || Draw::new(1)).unwrap_err().reason, Reason::ProbesOut);
+    }
+
+    #[test]
+    fn a_half_open_endpoint_that_says_later_does_not_draw_all_traffic() {
+        let mut picker = picker(3);
+        for _ in 0..5 {
+            let (pick, permit) =
+                picker.admit(&[Some(1), Some(2)], Instant::ORIGIN, || Draw::new(7)).unwrap();
+            picker.report(pick, permit, End::new(Outcome::Failure, MS), Instant::ORIGIN);
+            picker.leave(pick);
+        }
+        let mut seen = [0; 3];
+        for n in 0..2_000u32 {
+            let now = Instant::ORIGIN + 5_000 * MS + 5 * MS * n;
+            picker.advance(now, |_, _| {});
+            let (pick, permit) = picker.admit(&[], now, || Draws::nth(5, u64::from(n))).unwrap();
+            let outcome = if pick == 0 { Outcome::Ignored } else { Outcome::Success };
+            picker.report(pick, permit, End::new(outcome, 3 * MS), now);
+            picker.leave(pick);
+            seen[usize::from(pick)] += 1;
+        }
+        assert!(seen[0] < 1_200 && seen[1] > 200 && seen[2] > 200, "{seen:?}");
     }
 
     proptest! {

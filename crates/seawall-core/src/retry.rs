@@ -90,7 +90,10 @@ impl Retry {
         let backoff = Backoff {
             base: config.base_delay,
             cap: config.max_delay,
-            strategy: config.strategy.clone(),
+            strategy: match &config.strategy {
+                Strategy::Custom(custom) => Strategy::Custom(custom.tabulated(config.max_retries)),
+                other => other.clone(),
+            },
             jitter: config.jitter,
         };
         Ok(Self { max_retries: config.max_retries, backoff })
@@ -109,10 +112,11 @@ impl Retry {
     /// same second do not come back in it. Without one, "later" (429) waits twice as long as a failure.
     #[must_use]
     pub fn delay(&self, retry: u32, verdict: &Verdict, draw: Draw) -> Duration {
-        if let Some(hint) = verdict.retry_after {
-            return draw.between(hint, hint.saturating_add(hint / 2));
-        }
         let delay = self.backoff.delay(retry, draw);
+        if let Some(hint) = verdict.retry_after {
+            // "At once" from a callee in trouble is no reason to come back without a pause.
+            return draw.between(hint, hint.saturating_add(hint / 2)).max(delay);
+        }
         match verdict.outcome {
             Outcome::Ignored => delay.saturating_mul(2).min(self.backoff.cap),
             Outcome::Success | Outcome::Failure => delay,
@@ -145,10 +149,11 @@ const MAX_RETRIES: u32 = 100;
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
+    use alloc::{sync::Arc, vec::Vec};
+    use core::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::Draws;
+    use crate::{CustomBackoff, Draws};
 
     fn retry() -> Retry {
         Retry::new(&RetryConfig::default()).unwrap()
@@ -163,6 +168,36 @@ mod tests {
                 let delay = retry().delay(0, &verdict.after(Some(hint)), draws.draw());
                 assert!(delay >= hint && delay <= hint * 3 / 2, "{delay:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_custom_schedule_is_asked_only_when_it_is_built() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let counter = asked.clone();
+        let own = CustomBackoff::new(move |k| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Duration::from_millis(u64::from(k) * 10)
+        });
+        let config = RetryConfig {
+            strategy: Strategy::Custom(own),
+            jitter: Jitter::Fraction(Ratio::ZERO),
+            ..RetryConfig::default()
+        };
+        let retry = Retry::new(&config).unwrap();
+        for _ in 0..10 {
+            let delay = retry.delay(2, &Verdict::FAILURE, Draws::nth(1, 1));
+            assert_eq!(delay, Duration::from_millis(20));
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 3, "once for each retry there may be");
+    }
+
+    #[test]
+    fn a_hint_of_nothing_does_not_switch_the_backoff_off() {
+        let at_once = Verdict::FAILURE.after(Some(Duration::ZERO));
+        for k in 0..5 {
+            let draw = Draws::nth(4, u64::from(k));
+            assert_eq!(retry().delay(k, &at_once, draw), retry().delay(k, &Verdict::FAILURE, draw));
         }
     }
 

@@ -77,7 +77,7 @@ async fn forward(
 
     let upload = Arc::new(Upload::new(body, route.config.replay_buffer));
     let ask = Ask { repeat: repeat(&head), ..Ask::default() };
-    let shared = RouteCall { route: route.clone(), upload: upload.clone() };
+    let shared = RouteCall { route: route.clone(), upload: Arc::downgrade(&upload) };
     let clock = gateway.registry.clock();
     let operation =
         |attempt: seawall::Attempt<u16>| send(route.clone(), &head, &upload, attempt.pick);

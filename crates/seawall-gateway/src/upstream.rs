@@ -9,7 +9,7 @@
 //! refusing endpoint of three into refusals for all, and a budget per route would let ten routes retry ten
 //! times as much. One visit sees all of them, so a call to an upstream takes two short locks like any other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hyper::body::Incoming;
 use seawall::{
@@ -138,7 +138,9 @@ impl Machines for UpstreamMachines {
 #[derive(Clone)]
 pub(crate) struct RouteCall {
     pub(crate) route: Arc<Route>,
-    pub(crate) upload: Arc<Upload<Incoming>>,
+    /// Weak, so that nothing of the request is kept once no further attempt can come: a call lives on in
+    /// its answer's body.
+    pub(crate) upload: Weak<Upload<Incoming>>,
 }
 
 impl Shared for RouteCall {
@@ -161,7 +163,7 @@ impl Shared for RouteCall {
     }
 
     fn can_repeat(&self) -> bool {
-        self.upload.repeatable()
+        self.upload.upgrade().is_some_and(|upload| upload.repeatable())
     }
 }
 

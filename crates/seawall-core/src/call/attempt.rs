@@ -47,7 +47,7 @@ impl<P: Copy + PartialEq> Running<P> {
     ) {
         let took = now.since(self.started);
         if outcome == Outcome::Success {
-            parts.learn(took, now);
+            parts.learn(self.entry.pick, took, now);
         }
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, took), now);
@@ -66,7 +66,7 @@ impl<P: Copy + PartialEq> Running<P> {
         let age = now.since(self.started);
         let failed = certain || age >= self.late_after(parts, plan);
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
-        parts.learn_cut(age, now);
+        parts.learn_cut(self.entry.pick, age, now);
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, age), now);
         parts.leave(pick, place, outcome);
@@ -141,7 +141,8 @@ pub(super) fn close_stream<S>(
 {
     let mut visit = shared.visit(now);
     let mut parts = visit.parts();
-    if stream.open.is_none() && outcome == Outcome::Failure {
+    let judged_good = stream.open.is_none() && stream.outcome == Outcome::Success;
+    if judged_good && outcome == Outcome::Failure {
         parts.counts.broke_off_late += 1;
     }
     stream.judge(&mut parts, outcome, now);

@@ -62,8 +62,11 @@ impl<P: Copy + PartialEq> Call<P> {
             return Err(Stopped::Deadline);
         }
         parts.gate.ready_by(until, now).map_err(Stopped::Refused)?;
-        let free =
-            plan.free_if_unreached && !verdict.reached && parts.gate.has_fresh(&self.picks, now);
+        // Free only while every endpoint this call has tried is still remembered.
+        let free = plan.free_if_unreached
+            && !verdict.reached
+            && usize::from(self.attempt) <= self.picks.len()
+            && parts.gate.has_fresh(&self.picks, now);
         if !free && !parts.charge(now) {
             return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
         }

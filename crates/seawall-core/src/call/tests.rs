@@ -302,6 +302,29 @@ fn a_learned_limit_cuts_only_if_another_attempt_may_follow() {
 }
 
 #[test]
+fn a_learned_limit_leaves_routes_that_do_not_retry_timeouts_alone() {
+    let plan = Plan { retry: retry(1), ..Plan::default() };
+    let without = learned(breaker(), Plan { retry_timeouts: false, ..plan });
+    let (finish, ended) = drive(&without, Ask::default(), at(1_000), 60 * MS, Verdict::SUCCESS);
+    assert_eq!(
+        (finish, ended),
+        (Finish::Answer { attempt: 1, stopped: Stopped::Succeeded }, at(1_060))
+    );
+}
+
+#[test]
+fn a_free_retry_is_not_free_where_the_tried_are_forgotten() {
+    let plan = Plan { retry: retry(20), free_if_unreached: true, ..Plan::default() };
+    let house = house(Picker::new(6, None).unwrap(), plan);
+    while house.machines.borrow_mut().budget.as_mut().unwrap().charge(at(0)) {}
+    let (finish, _) = drive(&house, Ask::default(), at(0), MS, Verdict::UNREACHED);
+    let Finish::Answer { attempt: 5, stopped: Stopped::Refused(refusal) } = finish else {
+        panic!("{finish:?}")
+    };
+    assert_eq!(refusal.by, Pattern::RetryBudget);
+}
+
+#[test]
 fn a_stall_of_our_own_with_forty_attempts_in_flight_opens_no_breaker() {
     let house =
         learned(picker(3), Plan { retry: retry(2), deadline: Some(1_000 * MS), ..Plan::default() });

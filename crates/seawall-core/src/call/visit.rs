@@ -176,17 +176,17 @@ impl<G: Gate> Parts<'_, G> {
 
     /// A success that took this long.
     #[inline]
-    pub(crate) fn learn(&mut self, took: Duration, now: Instant) {
+    pub(crate) fn learn(&mut self, pick: G::Pick, took: Duration, now: Instant) {
         if let Some(timeout) = self.timeout.as_mut() {
-            timeout.hold(!self.gate.is_calm());
+            timeout.hold(!self.gate.is_calm(pick));
             timeout.record(took, now);
         }
     }
 
     /// An attempt cut short at this age.
-    pub(crate) fn learn_cut(&mut self, age: Duration, now: Instant) {
+    pub(crate) fn learn_cut(&mut self, pick: G::Pick, age: Duration, now: Instant) {
         if let Some(timeout) = self.timeout.as_mut() {
-            timeout.hold(!self.gate.is_calm());
+            timeout.hold(!self.gate.is_calm(pick));
             timeout.censor(age, now);
         }
     }
