@@ -31,6 +31,9 @@ pub enum Strategy {
 }
 
 /// A caller's own schedule: retry number (0 for the first) to delay.
+///
+/// Functions cannot be compared, so two of these are equal only if one is a clone of the other, whatever they
+/// return. Settings with one are the same settings only if they share it: make it once and clone it.
 #[derive(Clone)]
 pub struct CustomBackoff(Arc<dyn Fn(u32) -> Duration + Send + Sync>);
 
@@ -48,7 +51,7 @@ impl CustomBackoff {
     }
 }
 
-/// Equal when they are the same function object.
+/// Equal when one is a clone of the other.
 impl PartialEq for CustomBackoff {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -107,7 +110,17 @@ impl Backoff {
     /// The wait before retry number `retry` (0 for the first): between zero and the cap.
     #[must_use]
     pub fn delay(&self, retry: u32, draw: Draw) -> Duration {
-        let full = self.grown(retry).min(self.cap);
+        self.scattered(self.grown(retry).min(self.cap), draw)
+    }
+
+    /// Twice as long with the same draw; where that would pass the cap, scattered as any delay at the cap.
+    pub(crate) fn doubled(&self, retry: u32, draw: Draw) -> Duration {
+        let twice = self.delay(retry, draw).saturating_mul(2);
+        if twice <= self.cap { twice } else { self.scattered(self.cap, draw) }
+    }
+
+    /// A delay of at most the cap, jittered inside it.
+    fn scattered(&self, full: Duration, draw: Draw) -> Duration {
         match self.jitter {
             Jitter::Fraction(fraction) => {
                 let swing = Duration::from_nanos(fraction.of(nanos(full)));

@@ -109,17 +109,19 @@ impl Retry {
     /// How long to wait before retry number `retry` (0 for the first) of an attempt that ended with `verdict`.
     ///
     /// The callee's own hint wins and is only ever lengthened, by up to half, so that all who were told the
-    /// same second do not come back in it. Without one, "later" (429) waits twice as long as a failure.
+    /// same second do not come back in it. Without one, "later" (429) waits twice as long as a failure would
+    /// with the same draw. Where that would pass the cap, it waits as a failure at the cap does: scattered
+    /// below it, for all who waited exactly the cap would come back together.
     #[must_use]
     pub fn delay(&self, retry: u32, verdict: &Verdict, draw: Draw) -> Duration {
-        let delay = self.backoff.delay(retry, draw);
         if let Some(hint) = verdict.retry_after {
             // "At once" from a callee in trouble is no reason to come back without a pause.
-            return draw.between(hint, hint.saturating_add(hint / 2)).max(delay);
+            let pause = self.backoff.delay(retry, draw);
+            return draw.between(hint, hint.saturating_add(hint / 2)).max(pause);
         }
         match verdict.outcome {
-            Outcome::Ignored => delay.saturating_mul(2).min(self.backoff.cap),
-            Outcome::Success | Outcome::Failure => delay,
+            Outcome::Ignored => self.backoff.doubled(retry, draw),
+            Outcome::Success | Outcome::Failure => self.backoff.delay(retry, draw),
         }
     }
 }
@@ -149,10 +151,12 @@ const MAX_RETRIES: u32 = 100;
 
 #[cfg(test)]
 mod tests {
-    use alloc::{sync::Arc, vec::Vec};
+    use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
     use core::sync::atomic::{AtomicU32, Ordering};
 
-    use super::*;
+    use proptest::prelude::*;
+
+    use super::{Strategy, *};
     use crate::{CustomBackoff, Draws};
 
     fn retry() -> Retry {
@@ -202,14 +206,46 @@ mod tests {
     }
 
     #[test]
-    fn later_without_a_hint_waits_twice_as_long_as_a_failure() {
-        for k in 0..5 {
-            let draw = Draws::nth(9, u64::from(k));
-            let (failure, later) = (
-                retry().delay(k, &Verdict::FAILURE, draw),
-                retry().delay(k, &Verdict::LATER, draw),
-            );
-            assert_eq!(later, failure * 2, "retry {k}");
+    fn at_the_cap_later_stays_scattered_and_below_it() {
+        let (retry, cap) = (retry(), RetryConfig::default().max_delay);
+        let mut draws = Draws::seeded(5);
+        for k in [9, 10, 30] {
+            let delays: BTreeSet<_> =
+                (0..1_000).map(|_| retry.delay(k, &Verdict::LATER, draws.draw())).collect();
+            assert!(delays.iter().all(|delay| *delay >= cap / 2 && *delay <= cap), "retry {k}");
+            assert!(delays.len() > 900, "retry {k}: {} distinct delays", delays.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn later_without_a_hint_waits_twice_as_long_as_a_failure(
+            base in 0..10_000_000_000u64, cap in 0..600_000_000_000u64, k in 0..12u32, kind in 0..5u8,
+            percent in 0..=100u32, bits: u64,
+        ) {
+            let config = RetryConfig {
+                base_delay: Duration::from_nanos(base.min(cap)),
+                max_delay: Duration::from_nanos(cap),
+                strategy: if kind == 0 { Strategy::Linear } else { Strategy::Exponential },
+                jitter: match kind {
+                    1 => Jitter::Full,
+                    2 => Jitter::Equal,
+                    _ => Jitter::Fraction(Ratio::percent(percent)),
+                },
+                ..RetryConfig::default()
+            };
+            let retry = Retry::new(&config).unwrap();
+            let delay = |verdict| retry.delay(k, &verdict, Draw::new(bits));
+            let (failure, later) = (delay(Verdict::FAILURE), delay(Verdict::LATER));
+            prop_assert!(later <= config.max_delay);
+            prop_assert!(later >= failure);
+            if failure * 2 <= config.max_delay {
+                prop_assert_eq!(later, failure * 2);
+            } else {
+                let at_cap = RetryConfig { base_delay: config.max_delay, ..config };
+                let at_cap = Retry::new(&at_cap).unwrap().delay(0, &Verdict::FAILURE, Draw::new(bits));
+                prop_assert_eq!(later, at_cap);
+            }
         }
     }
 
