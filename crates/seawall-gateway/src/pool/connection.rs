@@ -2,10 +2,12 @@
 
 use std::{
     fmt, io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,7 +20,8 @@ use hyper::{
 };
 use tokio::{
     net::{TcpStream, lookup_host},
-    task::AbortHandle,
+    task::{AbortHandle, JoinSet},
+    time::timeout,
 };
 
 use crate::body::BoxError;
@@ -185,27 +188,41 @@ impl Drop for Place {
     }
 }
 
-/// Resolves and connects, trying each address in the resolver's order.
+/// Resolves and connects: each address in the resolver's order, the next once this one has failed or has not
+/// answered for a while, and the first to connect is taken. So an address that hangs costs its name a moment and
+/// not the whole of the connect limit, which bounds all of this together.
 pub(super) async fn dial(authority: &str) -> Result<TcpStream, SendError> {
     let addresses = lookup_host(authority).await.map_err(|_| SendError::Dns)?;
+    let stream = connect(addresses).await?;
+    // Without it the last packet of a request waits for the answer to the one before.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// What is still under way when this ends, or is dropped, ends with it.
+async fn connect(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, SendError> {
+    let (mut addresses, mut under_way) = (addresses.into_iter().fuse(), JoinSet::new());
     let mut last = SendError::Dns;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Without it the last packet of a request waits for the answer to the one before.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => {
-                last = match error.kind() {
-                    io::ErrorKind::ConnectionRefused => SendError::Refused,
-                    io::ErrorKind::TimedOut => SendError::ConnectTimeout,
-                    _ => SendError::Unreachable,
-                };
-            }
+    loop {
+        if let Some(address) = addresses.next() {
+            under_way.spawn(TcpStream::connect(address));
+        }
+        match timeout(TURN, under_way.join_next()).await {
+            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
+            Ok(Some(Ok(Err(error)))) => last = unconnected(&error),
+            Ok(None) => return Err(last),
+            // The next one's turn.
+            Ok(Some(Err(_))) | Err(_) => {}
         }
     }
-    Err(last)
+}
+
+fn unconnected(error: &io::Error) -> SendError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => SendError::Refused,
+        io::ErrorKind::TimedOut => SendError::ConnectTimeout,
+        _ => SendError::Unreachable,
+    }
 }
 
 /// What hyper's error means here.
@@ -223,3 +240,72 @@ fn kind(error: &hyper::Error) -> SendError {
 
 /// 64 KiB a connection: the largest head taken from an endpoint, and more than a socket gives at once.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// 250 ms: how long RFC 8305 (5) recommends to wait for one address before the next is tried as well. Four of
+/// them fit into the gateway's connect limit.
+const TURN: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        net::{TcpListener, TcpSocket},
+        runtime::Handle,
+        task::yield_now,
+    };
+
+    use super::*;
+
+    /// An address that neither takes nor refuses a connection: its queue of one is full.
+    struct Hanging {
+        addr: SocketAddr,
+        _held: (TcpListener, TcpStream),
+    }
+
+    async fn hanging() -> Hanging {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let first = TcpStream::connect(addr).await.unwrap();
+        Hanging { addr, _held: (listener, first) }
+    }
+
+    /// An address where nobody listens, kept from others.
+    fn refusing() -> (SocketAddr, TcpSocket) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        (socket.local_addr().unwrap(), socket)
+    }
+
+    async fn connected(addresses: &[SocketAddr]) -> Result<SocketAddr, SendError> {
+        let stream = timeout(PATIENCE, connect(addresses.iter().copied())).await.unwrap()?;
+        Ok(stream.peer_addr().unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_address_that_hangs_does_not_use_up_the_time_of_the_next() {
+        let hung = [hanging().await, hanging().await];
+        let sound = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = sound.local_addr().unwrap();
+        assert_eq!(connected(&[hung[0].addr, hung[1].addr, addr]).await, Ok(addr));
+        let tasks = Handle::current().metrics();
+        let given_up = async {
+            while tasks.num_alive_tasks() > 0 {
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, given_up).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_followed_by_the_next_and_the_last_says_why() {
+        let ((dead, _kept), hung) = (refusing(), hanging().await);
+        let sound = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = sound.local_addr().unwrap();
+        assert_eq!(connected(&[dead, hung.addr, dead, addr]).await, Ok(addr));
+        assert_eq!(connected(&[dead, dead]).await, Err(SendError::Refused));
+        assert_eq!(connected(&[]).await, Err(SendError::Dns));
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+}
