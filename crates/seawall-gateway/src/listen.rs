@@ -3,9 +3,16 @@
 //! ```text
 //!  accept ─┬─ room ────────▶ serve: request ─▶ service ─▶ answer ─┐   ◀ keep-alive ┐
 //!          └─ none: 503      │                                    └────────────────┘
-//!  stop ─▶ no more accepted; idle connections close, busy ones after their answer
+//!  stop ─▶ the kernel's queue is emptied, then nothing more accepted
+//!       ─▶ idle connections close, busy ones after their answer, new ones after their first
 //!       ─▶ drain time over: the rest is cut
 //! ```
+//!
+//! Whoever has connected takes its request for delivered: dropped with the listener, a connection still in
+//! the kernel's queue would be reset, and so would one that is closed with its request unread. So both are
+//! given a moment for one request. An idle connection that has been answered before is closed at once: its
+//! client must expect that at any time, and most of them would keep the end waiting for nothing. What is
+//! still shaking hands when the queue is found empty is lost with the listener.
 //!
 //! Above the limit a connection is answered with 503 and closed rather than left waiting in the kernel's
 //! queue: a client that is told can go elsewhere, one that waits learns nothing until its own timeout.
@@ -24,7 +31,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -112,8 +122,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves every request with `service` until `stop` resolves, then drains. Returns when the last
-    /// connection is gone. Dropping the future cuts all of them.
+    /// Serves every request with `service` until `stop` resolves, then drains: whoever has connected is still
+    /// answered. Returns when the last connection is gone. Dropping the future cuts all of them.
     pub async fn run<S, F, B>(self, service: S, stop: impl Future<Output = ()>)
     where
         S: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
@@ -122,30 +132,19 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let Self { listener, limits } = self;
-        let service = Arc::new(service);
-        let http = protocol(&limits);
-        let http_refusing = protocol_refusing(&limits);
         let (drain, draining) = watch::channel(());
-        let (mut served, mut refused) = (JoinSet::new(), JoinSet::new());
+        let mut connections = Connections::new(service, limits, draining);
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                Some(_) = served.join_next() => continue,
-                Some(_) = refused.join_next() => continue,
+                Some(_) = connections.served.join_next() => continue,
+                Some(_) = connections.refused.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, addr)) if served.len() < limits.connections_max => {
-                    let (service, peer) = (Arc::clone(&service), Peer { addr });
-                    let answer = move |request| service(request, peer);
-                    served.spawn(serve(stream, http.clone(), answer, draining.clone()));
-                }
-                Ok((stream, _)) if refused.len() < REFUSED_MAX => {
-                    refused.spawn(serve(stream, http_refusing.clone(), crowded, draining.clone()));
-                }
-                Ok(_) => {}
+                Ok((stream, addr)) => connections.take(stream, addr),
                 Err(error) => {
                     if let Some(pause) = pause_after(&error) {
                         tokio::select! {
@@ -156,15 +155,89 @@ impl Server {
                 }
             }
         }
-        drop(listener);
+        while connections.served.try_join_next().is_some() {}
+        // Without tokio, whose view of the queue is as old as its last turn.
+        if let Ok(listener) = listener.into_std() {
+            for (stream, addr) in waiting(&listener) {
+                connections.take(stream, addr);
+            }
+        }
         drop(drain);
-        let _ = timeout(limits.drain, async { while served.join_next().await.is_some() {} }).await;
-        served.shutdown().await;
-        refused.shutdown().await;
+        connections.ended(limits.drain).await;
     }
 }
 
-/// One connection, until either side ends it or, once draining, its request is answered.
+/// The connections accepted, a task each.
+struct Connections<S> {
+    service: Arc<S>,
+    limits: Limits,
+    http: http1::Builder,
+    http_refusing: http1::Builder,
+    draining: watch::Receiver<()>,
+    served: JoinSet<()>,
+    refused: JoinSet<()>,
+}
+
+impl<S, F, B> Connections<S>
+where
+    S: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn new(service: S, limits: Limits, draining: watch::Receiver<()>) -> Self {
+        Self {
+            service: Arc::new(service),
+            limits,
+            http: protocol(&limits),
+            http_refusing: protocol_refusing(&limits),
+            draining,
+            served: JoinSet::new(),
+            refused: JoinSet::new(),
+        }
+    }
+
+    /// Serves it, or refuses it, or drops it.
+    fn take(&mut self, stream: TcpStream, addr: SocketAddr) {
+        let draining = self.draining.clone();
+        if self.served.len() < self.limits.connections_max {
+            let (service, peer) = (Arc::clone(&self.service), Peer { addr });
+            let answer = move |request| service(request, peer);
+            self.served.spawn(serve(stream, self.http.clone(), answer, draining));
+        } else if self.refused.len() < REFUSED_MAX {
+            self.refused.spawn(serve(stream, self.http_refusing.clone(), crowded, draining));
+        }
+    }
+
+    /// Waits for all of them, but not longer than this.
+    async fn ended(mut self, drain: Duration) {
+        let _ = timeout(drain, async {
+            while self.served.join_next().await.is_some() {}
+            while self.refused.join_next().await.is_some() {}
+        })
+        .await;
+        self.served.shutdown().await;
+        self.refused.shutdown().await;
+    }
+}
+
+/// What has connected and was not accepted yet.
+fn waiting(listener: &std::net::TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    (0..WAITING_MAX)
+        .map(|_| listener.accept())
+        .take_while(|accepted| match accepted {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock && pause_after(error).is_none(),
+        })
+        .flatten()
+        .filter_map(|(stream, addr)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, addr))
+        })
+}
+
+/// One connection, until either side ends it or, once draining, its request is answered. One that has never
+/// asked anything by then may do so once, and soon.
 async fn serve<S, F, B>(
     stream: TcpStream,
     http: http1::Builder,
@@ -178,12 +251,14 @@ async fn serve<S, F, B>(
 {
     let _ = stream.set_nodelay(true);
     let (stream, lengths) = Counted::new(stream);
-    let service = service_fn(move |request| {
+    let (asked, stopping) = (&AtomicBool::new(false), &draining.clone());
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
         let hidden = lengths.hidden(&request);
         let answer = service(request);
         async move {
             let mut answer = answer.await;
-            if hidden {
+            if hidden || stopping.has_changed().is_err() {
                 answer
                     .headers_mut()
                     .insert(CONNECTION, const { HeaderValue::from_static("close") });
@@ -192,10 +267,16 @@ async fn serve<S, F, B>(
         }
     });
     let mut connection = http.serve_connection(TokioIo::new(stream), service);
+    let stopped = async {
+        // The sender is dropped, never used: its end is the signal.
+        let _ = draining.changed().await;
+        if !asked.load(Ordering::Relaxed) {
+            sleep(LAST_HEAD_MAX).await;
+        }
+    };
     let end = tokio::select! {
         end = &mut connection => Some(end),
-        // The sender is dropped, never used: its end is the signal.
-        _ = draining.changed() => None,
+        () = stopped => None,
     };
     let end = match end {
         Some(end) => end,
@@ -234,7 +315,7 @@ async fn linger(mut stream: TcpStream) {
 
 /// The answer on a connection too many.
 fn crowded(request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> {
-    ready(Own::Crowded.respond(request.method(), None))
+    ready(Own::Crowded.respond(request.method(), Own::Crowded.retry_after_default()))
 }
 
 fn protocol(limits: &Limits) -> http1::Builder {
@@ -252,7 +333,7 @@ fn protocol(limits: &Limits) -> http1::Builder {
 /// For connections too many: one request, and soon.
 fn protocol_refusing(limits: &Limits) -> http1::Builder {
     let mut http = protocol(limits);
-    http.keep_alive(false).header_read_timeout(limits.head_max.min(REFUSED_HEAD_MAX));
+    http.keep_alive(false).header_read_timeout(limits.head_max.min(LAST_HEAD_MAX));
     http
 }
 
@@ -279,8 +360,13 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Connections too many that are told so at once; any more are closed unheard.
 const REFUSED_MAX: usize = 64;
 
-/// One second to say something before a connection too many is closed.
-const REFUSED_HEAD_MAX: Duration = Duration::from_secs(1);
+/// One second to say something on a connection that carries one request at most: one too many, or one that had
+/// said nothing yet at the stop. What was on its way has come by then.
+const LAST_HEAD_MAX: Duration = Duration::from_secs(1);
+
+/// So many more than the 128 that the kernel queues for us that the queue is found empty, unless clients come
+/// faster than we accept: then the stop does not wait for them.
+const WAITING_MAX: usize = 1024;
 
 /// One second: several round trips for the client to read our answer and close, and no place to hide in.
 const LINGER_MAX: Duration = Duration::from_secs(1);

@@ -158,6 +158,7 @@ async fn what_no_route_wants_is_not_found_and_counts_nowhere() {
     let lost = client.ask("GET /order HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(lost.starts_with("HTTP/1.1 404 Not Found\r\n"), "{lost}");
     assert!(lost.contains("error=destination_not_found"), "{lost}");
+    assert!(!lost.contains("retry-after"), "waiting does not help: {lost}");
     assert_eq!(proxy.counts().calls, tally(0, 0, 0, 0));
     let found = client.ask("GET /orders/7 HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(found.ends_with("\r\n\r\norder 7"), "{found}");

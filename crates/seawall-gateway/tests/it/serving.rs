@@ -1,10 +1,13 @@
 //! The listening side: limits, slow clients, and an end that drops nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
-use tokio::{net::TcpStream, sync::Notify};
+use http::Response;
+use http_body_util::Full;
+use seawall_gateway::listen::{Limits, Server};
+use tokio::{net::TcpStream, sync::Notify, task::yield_now};
 
-use crate::kit::{Act, Client, End, Proxy, Reads, Step, Upstream, refusing, until};
+use crate::kit::{Act, Client, End, Proxy, Reads, Step, Upstream, refusing, until, within};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -87,6 +90,36 @@ async fn stopping_lets_requests_in_progress_end_and_takes_no_more() {
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert_eq!(busy.rest().await, (String::new(), End::Closed));
     proxy.stopped().await;
+}
+
+/// The server runs on this test's thread, so it accepts and reads only as often as `stop` gives way: with no
+/// turn at all every connection is still the kernel's, with some of them some are taken but not yet heard.
+#[tokio::test]
+async fn whoever_has_connected_before_the_stop_is_answered() {
+    for turns in 0..8 {
+        let server = Server::bind("127.0.0.1:0", Limits::default()).await.unwrap();
+        let addr = server.local_addr().unwrap();
+        let clients: Vec<_> = (0..100).map(|_| Client::rushed(addr, GET)).collect();
+        let silent = (turns == 0).then(|| Client::rushed(addr, ""));
+        let stop = async move {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+        };
+        let running = tokio::spawn(server.run(|_, _| ready(Response::new(Full::from("hi"))), stop));
+        for client in clients {
+            let (answer, end) = client.rest().await;
+            let served = answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hi");
+            assert!(served && end == End::Closed, "{turns} turns, {end:?}: {answer}");
+            let last = answer.contains("\r\nconnection: close\r\n");
+            assert!(last || turns > 0, "{answer}");
+        }
+        if let Some(silent) = silent {
+            assert_eq!(silent.rest().await, (String::new(), End::Closed));
+        }
+        within("the end", running).await.unwrap();
+        assert!(TcpStream::connect(addr).await.is_err(), "still listening");
+    }
 }
 
 #[tokio::test]

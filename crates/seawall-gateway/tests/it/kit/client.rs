@@ -27,6 +27,14 @@ impl Client {
         Self { stream, heard: Vec::new() }
     }
 
+    /// Connects and says this at once: nothing else of this thread runs before that is done.
+    pub(crate) fn rushed(addr: SocketAddr, bytes: impl AsRef<[u8]>) -> Self {
+        let mut stream = std::net::TcpStream::connect(addr).unwrap();
+        std::io::Write::write_all(&mut stream, bytes.as_ref()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Self { stream: TcpStream::from_std(stream).unwrap(), heard: Vec::new() }
+    }
+
     pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         within("write", self.stream.write_all(bytes.as_ref())).await.unwrap();
     }
