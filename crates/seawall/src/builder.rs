@@ -8,7 +8,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Clock, Policy, PolicyConfig, PolicyMachines,
+    Clock, Policy, PolicyConfig, PolicyMachines, RetryOn,
     observe::{Stream, Teller},
     policy::Inner,
     shell::Shell,
@@ -41,6 +41,13 @@ impl PolicyBuilder {
     /// Repeats attempts that failed.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.config.retry = Some(retry);
+        self
+    }
+
+    /// What is retried; without this line, everything another attempt may mend. Who asks for what:
+    /// [`PolicyConfig::retry_on`].
+    pub fn retry_on(mut self, retry_on: RetryOn) -> Self {
+        self.config.retry_on = retry_on;
         self
     }
 
@@ -114,6 +121,7 @@ impl PolicyBuilder {
             deadline: config.deadline,
             retry: config.retry.as_ref().map(Retry::new).transpose()?,
             attempt: config.timeout.as_ref().map(|timeout| timeout.attempt),
+            retry_timeouts: config.retry_on.timeout,
             ..Plan::default()
         };
         let stream = stream.unwrap_or_default();

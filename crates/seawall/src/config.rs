@@ -22,7 +22,7 @@
 //! circuit_breaker = true
 //! "#;
 //! let read = seawall::config::parse(text, "policies.toml")?;
-//! let payments = &read.policies["payments"].config;
+//! let payments = &read.policies["payments"];
 //! assert_eq!(payments.retry.as_ref().unwrap().max_retries, 2);
 //! assert_eq!(payments.circuit_breaker.as_ref().unwrap().failures, 5);
 //! assert_eq!(payments.bulkhead, None);
@@ -50,8 +50,8 @@
 //! | quantile | `"p95"`, `0.95` | `95` |
 
 mod lines;
+mod main_key;
 mod nearest;
-mod origin;
 mod patterns;
 mod policies;
 mod problem;
@@ -64,10 +64,14 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use origin::{Origin, Origins};
-pub use patterns::{bulkhead, circuit_breaker, retry, timeout};
-pub use policies::{Policies, PolicySettings, parse};
+pub use main_key::MainKey;
+pub use patterns::{
+    BULKHEAD, CIRCUIT_BREAKER, RETRY, TIMEOUT, bulkhead, circuit_breaker, retry, timeout,
+};
+pub use policies::{Policies, parse};
 pub use problem::{Problem, Problems};
 pub use reader::{FILE_BYTES_MAX, read};
 pub use table::{Pattern, Table};
 pub use value::Value;
+
+pub use crate::origin::{Origin, Origins};

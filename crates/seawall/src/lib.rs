@@ -9,7 +9,8 @@
 //!             shell     machines behind a short mutex
 //!             clock     now, and waiting for later
 //!   seeing    registry  policies by name      snapshot   statistics      observe   transitions
-//!   settings  policy_config                   config     from files (feature `config`)
+//!   settings  policy_config                   origin     where each came from
+//!             config    from files (feature `config`)
 //!   ─────────────────────────────────────────────────────────────────────────────────────────
 //!   core      decides; knows no clock, lock or runtime
 //! ```
@@ -82,6 +83,7 @@ pub mod config;
 mod error;
 mod guard;
 mod observe;
+mod origin;
 mod policy;
 mod policy_config;
 mod registry;
@@ -97,9 +99,10 @@ pub use clock::{Clock, ManualClock};
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::{Driven, Held};
 pub use observe::{Change, Events, Heard, Stream, Teller};
+pub use origin::{Origin, Origins};
 pub use policy::{Policy, PolicyMachines, Typed};
 pub use policy_config::PolicyConfig;
-pub use registry::{Registry, RegistryError};
+pub use registry::{Difference, Registry, RegistryError, Setting};
 pub use retry_on::RetryOn;
 pub use run::{Attempt, Ending, run_held};
 pub use seawall_core as core;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use seawall_core::{BulkheadConfig, CircuitBreakerConfig, Invalid, RetryConfig, TimeoutConfig};
 
+use crate::RetryOn;
+
 /// Which patterns a policy has and how they are set. A pattern that is `None` is not applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyConfig {
@@ -11,6 +13,12 @@ pub struct PolicyConfig {
     pub deadline: Option<Duration>,
     /// Retries and their budget.
     pub retry: Option<RetryConfig>,
+    /// What is retried (`retry.on`). Default everything another attempt may mend.
+    ///
+    /// The policy itself asks for `timeout`: whether another attempt follows one that ran into its limit. What
+    /// answers mean is the classifier's: give the same to [`ByStatus`](crate::ByStatus), which asks for the
+    /// statuses. `connect` and `reset` are for a classifier that can tell them, as the gateway's can.
+    pub retry_on: RetryOn,
     /// The circuit breaker.
     pub circuit_breaker: Option<CircuitBreakerConfig>,
     /// The bulkhead.

@@ -1,8 +1,11 @@
 //! Everything by name: policies to get or create, statistics to read, transitions to listen to.
 
+mod conflict;
+
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,10 +15,12 @@ use std::{
 use seawall_core::Invalid;
 
 use crate::{
-    Clock, Policy, PolicyConfig,
+    Clock, Origin, Origins, Policy, PolicyConfig,
     observe::{Events, Stream},
     snapshot::{BulkheadStats, CircuitBreakerStats, Observed, Snapshot, timestamp},
 };
+
+pub use conflict::{Difference, Setting};
 
 /// Components by name. Cheap to clone; clones are the same registry.
 ///
@@ -41,8 +46,14 @@ struct Inner {
 
 #[derive(Default)]
 struct Entries {
-    policies: BTreeMap<Arc<str>, Policy>,
+    policies: BTreeMap<Arc<str>, Named>,
     others: Vec<Arc<dyn Observed>>,
+}
+
+/// A policy, and where its settings came from.
+struct Named {
+    policy: Policy,
+    origins: Origins,
 }
 
 impl fmt::Debug for Entries {
@@ -77,12 +88,41 @@ impl Registry {
 
     /// The policy of this name, created with `config` if there is none yet.
     ///
+    /// A conflict names the line that calls this; a function around it passes its own caller's on with
+    /// `#[track_caller]`. Settings from a file keep their places through [`policy_from`](Self::policy_from).
+    ///
     /// # Errors
     /// [`RegistryError::Conflict`] if it exists with another configuration, [`RegistryError::Invalid`] if it would be new
-    /// and a setting makes no sense.
+    /// and a setting makes no sense. A [`CustomBackoff`](seawall_core::CustomBackoff) is the same only as a clone:
+    /// make it once, or every second use is a conflict.
+    #[track_caller]
     pub fn policy(&self, name: &str, config: &PolicyConfig) -> Result<Policy, RegistryError> {
+        let line = Location::caller();
+        self.get_or_create(name, config, || Origins::all(Origin::Code(line)))
+    }
+
+    /// As [`policy`](Self::policy), with settings that are the policy of this name in a file: a conflict names
+    /// their places in it.
+    ///
+    /// # Errors
+    /// As [`policy`](Self::policy).
+    pub fn policy_from(
+        &self,
+        name: &str,
+        config: &PolicyConfig,
+        origins: &Origins,
+    ) -> Result<Policy, RegistryError> {
+        self.get_or_create(name, config, || origins.within(&format!("policy.{name}")))
+    }
+
+    fn get_or_create(
+        &self,
+        name: &str,
+        config: &PolicyConfig,
+        origins: impl FnOnce() -> Origins,
+    ) -> Result<Policy, RegistryError> {
         let mut entries = self.entries();
-        if let Some(policy) = entries.policies.get(name) {
+        if let Some(Named { policy, origins: existing }) = entries.policies.get(name) {
             if policy.config() == config {
                 return Ok(policy.clone());
             }
@@ -90,6 +130,7 @@ impl Registry {
                 name: name.to_owned(),
                 existing: Box::new(policy.config().clone()),
                 wanted: Box::new(config.clone()),
+                differences: Difference::all((policy.config(), existing), (config, &origins())),
             });
         }
         let policy = Policy::builder(name)
@@ -98,14 +139,15 @@ impl Registry {
             .stream(self.0.stream.clone())
             .build()
             .map_err(RegistryError::Invalid)?;
-        entries.policies.insert(policy.name().clone(), policy.clone());
+        let named = Named { policy: policy.clone(), origins: origins() };
+        entries.policies.insert(policy.name().clone(), named);
         Ok(policy)
     }
 
     /// The policy of this name, if there is one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Policy> {
-        self.entries().policies.get(name).cloned()
+        self.entries().policies.get(name).map(|named| named.policy.clone())
     }
 
     /// Shows something that is not a policy in the statistics.
@@ -121,7 +163,8 @@ impl Registry {
             Snapshot { timestamp: timestamp(self.0.clock.wall(now)), ..Snapshot::default() };
         let (policies, others) = {
             let entries = self.entries();
-            (entries.policies.values().cloned().collect::<Vec<_>>(), entries.others.clone())
+            let policies = entries.policies.values().map(|named| named.policy.clone());
+            (policies.collect::<Vec<_>>(), entries.others.clone())
         };
         policies.iter().for_each(|policy| policy.observe(&mut snapshot));
         others.iter().for_each(|other| other.observe(&mut snapshot));
@@ -210,6 +253,8 @@ pub enum RegistryError {
         existing: Box<PolicyConfig>,
         /// What was asked for.
         wanted: Box<PolicyConfig>,
+        /// What is not the same in both, and where each came from.
+        differences: Vec<Difference>,
     },
     /// A setting makes no sense.
     Invalid(Invalid),
@@ -218,10 +263,13 @@ pub enum RegistryError {
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Conflict { name, existing, wanted } => write!(
-                f,
-                "policy {name} exists with another configuration: it has {existing:?}, asked for was {wanted:?}"
-            ),
+            Self::Conflict { name, differences, .. } => {
+                write!(f, "policy {name} exists with another configuration")?;
+                for (n, difference) in differences.iter().enumerate() {
+                    write!(f, "{} {difference}", if n == 0 { ':' } else { ';' })?;
+                }
+                Ok(())
+            }
             Self::Invalid(invalid) => invalid.fmt(f),
         }
     }

@@ -407,6 +407,7 @@ fn everything() -> PolicyConfig {
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         bulkhead: Some(BulkheadConfig::default()),
         timeout: Some(TimeoutConfig::default()),
+        ..PolicyConfig::default()
     }
 }
 

@@ -13,7 +13,7 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use seawall::config::{Table, Value};
+use seawall::config::{MainKey, Table, Value};
 
 use super::endpoint::is_host;
 
@@ -207,6 +207,10 @@ fn headers(value: &Value<'_>) -> Option<Vec<(HeaderName, Option<HeaderValue>)>> 
     let headers: Vec<_> = value.table()?.fields().into_iter().map(header).collect();
     headers.into_iter().collect()
 }
+
+/// The main key of `match`.
+pub(super) const MATCH: MainKey =
+    MainKey::new("path", "\"/orders/*\"", |value: &Value<'_>| path(value).is_some());
 
 #[cfg(test)]
 mod tests {

@@ -4,10 +4,13 @@ use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use seawall::{
     PolicyConfig, Ratio, RetryConfig, RetryOn, TimeoutConfig,
-    config::{Pattern, Table, Value, bulkhead, circuit_breaker, retry, timeout},
+    config::{
+        BULKHEAD, CIRCUIT_BREAKER, MainKey, Pattern, RETRY, TIMEOUT, Table, Value, bulkhead,
+        circuit_breaker, retry, timeout,
+    },
 };
 
-use super::{EndpointConfig, RouteConfig, RouteMatch, UpstreamConfig, preset};
+use super::{EndpointConfig, RouteConfig, RouteMatch, UpstreamConfig, matching::MATCH, preset};
 use crate::listen::Limits;
 
 /// A whole file.
@@ -51,7 +54,7 @@ impl<'r> Raw<'r> {
         root.set("max_headers", |value| number(value, HEADERS), &mut limits.fields_max);
         root.set("drain_timeout", Value::duration, &mut limits.drain);
         root.set("shutdown_delay", Value::duration, &mut shutdown_delay);
-        let upstreams = root.named("upstream");
+        let upstreams = root.named("upstream", Some(&UPSTREAM));
         let upstreams: Vec<_> =
             upstreams.into_iter().map(|(name, table)| upstream(name, table)).collect();
         let routes = root.take("route").map(|value| routes(&value)).unwrap_or_default();
@@ -64,7 +67,7 @@ impl<'r> Raw<'r> {
 }
 
 fn admin(value: &Value<'_>, listen: SocketAddr) -> Option<SocketAddr> {
-    let mut table = value.table()?;
+    let mut table = value.table_with(&ADMIN)?;
     let written = table.take("listen");
     if written.is_none() {
         table.missing("admin.listen is missing, such as listen = \"127.0.0.1:9090\"");
@@ -88,8 +91,11 @@ fn upstream(name: String, mut table: Table<'_>) -> UpstreamConfig {
             config.name
         )),
     }
-    config.circuit_breaker =
-        table.pattern("circuit_breaker").on(true, preset::circuit_breaker(), circuit_breaker);
+    config.circuit_breaker = table.pattern("circuit_breaker", &CIRCUIT_BREAKER).on(
+        true,
+        preset::circuit_breaker(),
+        circuit_breaker,
+    );
     let budget = |value: &Value<'_>| {
         let right = "\"0%\" to \"1000%\" of first attempts";
         within(value, value.share()?, &(Ratio::ZERO..=Ratio::percent(1_000)), right)
@@ -187,13 +193,13 @@ fn route<'r>(mut table: Table<'r>, name: Option<(&str, Value<'r>)>) -> RawRoute<
     if upstream.is_none() {
         table.missing("a route without an upstream, expected such as upstream = \"orders\"");
     }
-    if let Some(matches) = table.take("match").and_then(|value| value.table()) {
+    if let Some(matches) = table.take("match").and_then(|value| value.table_with(&MATCH)) {
         config.matches = RouteMatch::read(matches);
     }
     read_limits(&mut table, &mut config);
     let owner = upstream.as_ref().filter(|value| !value.is_list()).and_then(Value::text);
     read_retry(&mut table, &mut config, owner.unwrap_or("NAME"));
-    config.bulkhead = table.pattern("bulkhead").on(true, preset::bulkhead(), bulkhead);
+    config.bulkhead = table.pattern("bulkhead", &BULKHEAD).on(true, preset::bulkhead(), bulkhead);
     let kept = |value: &Value<'_>| {
         let right = "0 to \"16MiB\": it is kept for every request";
         within(value, value.size()?, &(0..=REPLAY_BYTES_MAX), right)
@@ -213,7 +219,9 @@ fn read_limits(table: &mut Table<'_>, config: &mut RouteConfig) {
     // A deadline that makes no sense clips nothing.
     let deadline = deadline.filter(|deadline| !deadline.is_zero() && written == read);
     config.timeout = preset::timeout(deadline);
-    let Some(limits) = table.take("timeout").and_then(|value| value.table()) else { return };
+    let Some(limits) = table.take("timeout").and_then(|value| value.table_with(&TIMEOUT)) else {
+        return;
+    };
     let written = ["connect", "attempt"].map(|name| limits.peek(name));
     config.timeout = timeout(limits, config.timeout.clone());
     let TimeoutConfig { connect, attempt, .. } = &mut config.timeout;
@@ -252,7 +260,7 @@ fn read_retry(table: &mut Table<'_>, config: &mut RouteConfig, upstream: &str) {
         }
         retry(table, base)
     };
-    let pattern: Pattern<'_> = table.pattern("retry");
+    let pattern: Pattern<'_> = table.pattern("retry", &RETRY);
     match pattern.on(true, (preset::retry(), RetryOn::default()), read) {
         Some((retry, on)) => (config.retry, config.retry_on) = (Some(retry), on),
         None => config.retry = None,
@@ -283,6 +291,14 @@ fn within<T: PartialOrd>(
 ) -> Option<T> {
     if range.contains(&read) { Some(read) } else { value.expected(right) }
 }
+
+const ADMIN: MainKey =
+    MainKey::new("listen", "\"127.0.0.1:9090\"", |value: &Value<'_>| address(value).is_some());
+
+const UPSTREAM: MainKey =
+    MainKey::new("endpoints", "[\"http://10.0.0.1:8080\"]", |value: &Value<'_>| {
+        !endpoints(value).is_empty()
+    });
 
 /// What the picker counts them with.
 const ENDPOINTS: RangeInclusive<usize> = 1..=65_535;

@@ -234,7 +234,18 @@ fn every_mistake_at_the_top_is_told() {
             "1:10: listen is \"8080\", expected an address with a port such as \"127.0.0.1:8080\"",
         ),
         ("listen = 8080", "1:10: listen is 8080, expected a text in quotes"),
-        ("admin = true", "1:9: admin is true, expected a table"),
+        (
+            "admin = true",
+            "1:9: admin is true, expected a table such as { listen = \"127.0.0.1:9090\" }",
+        ),
+        (
+            "admin = '[::1]:7'",
+            "1:9: admin is \"[::1]:7\", expected a table such as { listen = \"[::1]:7\" }",
+        ),
+        (
+            "admin = ':7'",
+            "1:9: admin is \":7\", expected a table such as { listen = \"127.0.0.1:9090\" }",
+        ),
         ("admin = {}", "1:9: admin.listen is missing, such as listen = \"127.0.0.1:9090\""),
         (
             "admin.listen = '127.0.0.1:8080'",
@@ -307,6 +318,21 @@ fn every_mistake_in_an_upstream_is_told() {
     ] {
         assert_eq!(problems(&file("", upstream, "")), told);
     }
+    for (upstream, told) in [
+        (
+            "['http://a', 'http://b']",
+            "a list, expected a table such as { endpoints = [\"http://a\", \"http://b\"] }",
+        ),
+        (
+            "'http://a'",
+            "\"http://a\", expected a table such as { endpoints = [\"http://10.0.0.1:8080\"] }",
+        ),
+    ] {
+        assert_eq!(
+            problems(&format!("upstream.other = {upstream}\n{}", file("", "", ""))),
+            format!("1:18: upstream.other is {told}")
+        );
+    }
     assert_eq!(
         problems("[upstream.a]\n[[route]]\nname = 'r'\nupstream = 'a'"),
         "1:1: upstream.a has no endpoints, such as endpoints = [\"http://10.0.0.1:8080\"]"
@@ -365,7 +391,28 @@ fn every_mistake_in_a_route_is_told() {
             "retry.base_delay = '2s'",
             "8:1: retry.max_delay is 1s by default, expected at least base_delay",
         ),
-        ("timeout = false", "8:11: timeout is false, expected a table"),
+        (
+            "timeout = false",
+            "8:11: timeout is false, expected a table such as { attempt = \"5s\" }",
+        ),
+        (
+            "timeout = '2s'",
+            "8:11: timeout is \"2s\", expected a table such as { attempt = \"2s\" }",
+        ),
+        ("match = '/a'", "8:9: match is \"/a\", expected a table such as { path = \"/a\" }"),
+        (
+            "match = 'a.example'",
+            "8:9: match is \"a.example\", expected a table such as { path = \"/orders/*\" }",
+        ),
+        (
+            "bulkhead = 9",
+            "8:12: bulkhead is 9, expected a table such as { max_concurrent = 9 }, true or false",
+        ),
+        (
+            "retry = -1",
+            "8:9: retry is -1, expected a table such as { max_retries = 3 }, true or false",
+        ),
+        ("match.headers = 'x'", "8:17: match.headers is \"x\", expected a table"),
         (
             "bulkhead = { max_queue = 1, max_wait = '1s' }",
             "8:14: `bulkhead.max_queue` is not supported yet\n8:29: `bulkhead.max_wait` is not supported yet",

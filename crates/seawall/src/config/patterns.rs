@@ -2,7 +2,7 @@
 
 use seawall_core::{BulkheadConfig, CircuitBreakerConfig, RetryConfig, TimeoutConfig};
 
-use super::{Table, Value, nearest::nearest};
+use super::{MainKey, Table, Value, nearest::nearest};
 use crate::RetryOn;
 
 /// Reads `retry = { … }` onto `base`, with `on` for what may be retried.
@@ -101,3 +101,19 @@ fn status(text: &str) -> Option<u16> {
     let digits = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|status| digits && (400..600).contains(status))
 }
+
+/// The main key of `retry`.
+pub const RETRY: MainKey =
+    MainKey::new("max_retries", "3", |value: &Value<'_>| value.count().is_some());
+
+/// The main key of `circuit_breaker`.
+pub const CIRCUIT_BREAKER: MainKey =
+    MainKey::new("failures", "5", |value: &Value<'_>| value.count().is_some());
+
+/// The main key of `bulkhead`.
+pub const BULKHEAD: MainKey =
+    MainKey::new("max_concurrent", "100", |value: &Value<'_>| value.count().is_some());
+
+/// The main key of `timeout`: of its limits, the one on a whole attempt.
+pub const TIMEOUT: MainKey =
+    MainKey::new("attempt", "\"5s\"", |value: &Value<'_>| value.duration().is_some());

@@ -8,11 +8,17 @@
 //! bulkhead        = { max_concurrent = 50 }
 //! # timeout: not written, so not applied
 //! ```
+//!
+//! `retry.on` is the gateway's: without "timeout", attempts that ran into their limit are not retried. Who asks
+//! for the rest of it: [`PolicyConfig::retry_on`].
 
 use std::collections::BTreeMap;
 
-use super::{Origins, Problems, Table, Value, bulkhead, circuit_breaker, read, retry, timeout};
-use crate::{PolicyConfig, RetryOn};
+use super::{
+    BULKHEAD, CIRCUIT_BREAKER, Problems, RETRY, TIMEOUT, Table, Value, bulkhead, circuit_breaker,
+    read, retry, timeout,
+};
+use crate::{Origins, PolicyConfig};
 
 /// Reads the policies in a text; `file` is what problems and origins call it.
 ///
@@ -21,7 +27,8 @@ use crate::{PolicyConfig, RetryOn};
 /// Everything that is wrong, by place.
 pub fn parse(text: &str, file: &str) -> Result<Policies, Problems> {
     let (policies, origins) = read(text, file, |mut root| {
-        let policies = root.named("policy").into_iter().map(|(name, table)| (name, policy(table)));
+        let policies =
+            root.named("policy", None).into_iter().map(|(name, table)| (name, policy(table)));
         let policies = policies.collect();
         root.end();
         policies
@@ -30,37 +37,41 @@ pub fn parse(text: &str, file: &str) -> Result<Policies, Problems> {
 }
 
 /// The policies of a file.
+///
+/// ```
+/// let registry = seawall::Registry::new();
+/// let read = seawall::config::parse("[policy.payments]\nretry = true", "policies.toml").unwrap();
+/// for (name, config) in &read.policies {
+///     registry.policy_from(name, config, &read.origins)?;
+/// }
+/// assert!(registry.find("payments").is_some());
+/// # Ok::<(), seawall::RegistryError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policies {
     /// By name.
-    pub policies: BTreeMap<String, PolicySettings>,
+    pub policies: BTreeMap<String, PolicyConfig>,
     /// Where each setting came from.
     pub origins: Origins,
 }
 
-/// What a file says of one policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PolicySettings {
-    /// Its patterns.
-    pub config: PolicyConfig,
-    /// `retry.on`, for [`ByStatus`](crate::ByStatus).
-    pub retry_on: RetryOn,
-}
-
-fn policy(mut table: Table<'_>) -> PolicySettings {
+fn policy(mut table: Table<'_>) -> PolicyConfig {
     let mut config = PolicyConfig::default();
     table.set("deadline", Value::duration_or_none, &mut config.deadline);
     // The deadline alone: a pattern is checked where its own fields have their places.
     table.check(|found| config.check(found));
-    let (retry, retry_on) = table.pattern("retry").on(false, Default::default(), retry).unzip();
-    config.retry = retry;
-    config.circuit_breaker =
-        table.pattern("circuit_breaker").on(false, Default::default(), circuit_breaker);
-    config.bulkhead = table.pattern("bulkhead").on(false, Default::default(), bulkhead);
-    config.timeout = table.pattern("timeout").on(false, Default::default(), timeout);
+    if let Some((retry, on)) = table.pattern("retry", &RETRY).on(false, Default::default(), retry) {
+        (config.retry, config.retry_on) = (Some(retry), on);
+    }
+    config.circuit_breaker = table.pattern("circuit_breaker", &CIRCUIT_BREAKER).on(
+        false,
+        Default::default(),
+        circuit_breaker,
+    );
+    config.bulkhead = table.pattern("bulkhead", &BULKHEAD).on(false, Default::default(), bulkhead);
+    config.timeout = table.pattern("timeout", &TIMEOUT).on(false, Default::default(), timeout);
     table.later(&["fallback", "health", "hedge", "idempotency", "rate_limit"]);
     table.end();
-    PolicySettings { config, retry_on: retry_on.unwrap_or_default() }
+    config
 }

@@ -6,11 +6,11 @@ use toml::de::DeTable;
 
 use super::{
     lines::Lines,
-    origin::{Origin, Origins},
     problem::{Problem, Problems},
     syntax::{Syntax, readable},
     table::Table,
 };
+use crate::{Origin, Origins};
 
 /// Reads a text by handing its root table to `meaning`; `file` is what problems and origins call it.
 ///
@@ -84,6 +84,14 @@ impl Reader {
         if !self.syntax.is_flawed() {
             self.problem(at, message);
         }
+    }
+
+    /// Asks whether something could be read, without telling what is wrong with it.
+    pub(super) fn quietly<T>(&self, ask: impl FnOnce() -> T) -> T {
+        let told = self.notes.borrow().problems.len();
+        let answer = ask();
+        self.notes.borrow_mut().problems.truncate(told);
+        answer
     }
 
     /// The field at this path was written at `at`.

@@ -8,6 +8,7 @@ use seawall_core::Invalid;
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    MainKey,
     nearest::nearest,
     reader::Reader,
     syntax::short,
@@ -72,8 +73,8 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// The tables in the table `name`, each by the name it was given.
-    pub fn named(&mut self, name: &'static str) -> Vec<(String, Self)> {
+    /// The tables in the table `name`, each by the name it was given; `main` is the main key of each.
+    pub fn named(&mut self, name: &'static str, main: Option<&MainKey>) -> Vec<(String, Self)> {
         self.known.insert(name);
         let Some(tables) = self.peek(name).and_then(|value| value.table()) else {
             return Vec::new();
@@ -90,7 +91,8 @@ impl<'r> Table<'r> {
                 continue;
             }
             let path = value.path.clone();
-            if let Some(table) = value.table() {
+            let table = main.map_or_else(|| value.table(), |main| value.table_with(main));
+            if let Some(table) = table {
                 self.reader.written(path, table.at);
                 named.push((key.get_ref().to_string(), Self { label: String::new(), ..table }));
             }
@@ -99,7 +101,7 @@ impl<'r> Table<'r> {
     }
 
     /// A pattern: a table of its settings, `true` for all its defaults, or `false`.
-    pub fn pattern(&mut self, name: &'static str) -> Pattern<'r> {
+    pub fn pattern(&mut self, name: &'static str, main: &MainKey) -> Pattern<'r> {
         let Some(value) = self.take(name) else { return Pattern::Absent };
         match value.value {
             DeValue::Boolean(false) => Pattern::Off,
@@ -109,7 +111,7 @@ impl<'r> Table<'r> {
                 Pattern::Set(Self::new(&value, entries))
             }
             _ => {
-                value.expected::<()>("a table, true or false");
+                value.expected::<()>(format_args!("{}, true or false", main.instead_of(&value)));
                 Pattern::Absent
             }
         }

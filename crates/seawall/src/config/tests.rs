@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::parse;
 use crate::{
-    BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, Ratio, RetryConfig, RetryOn,
-    Strategy, TimeoutConfig, config::FILE_BYTES_MAX,
+    BulkheadConfig, CircuitBreakerConfig, Jitter, Policy, PolicyConfig, Ratio, RetryConfig,
+    RetryOn, Strategy, TimeoutConfig, config::FILE_BYTES_MAX,
 };
 
 const DURATION: &str = "a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"";
@@ -64,7 +64,7 @@ circuit_breaker = false
     let read = parse(text, "a.toml").unwrap();
     let full = &read.policies["full"];
     assert_eq!(
-        full.config,
+        *full,
         PolicyConfig {
             deadline: Some(Duration::from_secs(2)),
             retry: Some(RetryConfig {
@@ -76,6 +76,7 @@ circuit_breaker = false
                 budget: Ratio::percent(20),
                 trickle: true,
             }),
+            retry_on: RetryOn { connect: false, reset: true, timeout: false, statuses: vec![503] },
             circuit_breaker: Some(CircuitBreakerConfig {
                 failures: 7,
                 successes: 2,
@@ -96,18 +97,16 @@ circuit_breaker = false
             }),
         }
     );
-    let on = RetryOn { connect: false, reset: true, timeout: false, statuses: vec![503] };
-    assert_eq!(full.retry_on, on);
     let defaults = PolicyConfig {
         deadline: None,
         retry: Some(RetryConfig::default()),
+        retry_on: RetryOn::default(),
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         bulkhead: Some(BulkheadConfig::default()),
         timeout: Some(TimeoutConfig::default()),
     };
-    assert_eq!(read.policies["defaults"].config, defaults);
-    assert_eq!(read.policies["defaults"].retry_on, RetryOn::default());
-    assert_eq!(read.policies["off"].config, PolicyConfig::default());
+    assert_eq!(read.policies["defaults"], defaults);
+    assert_eq!(read.policies["off"], PolicyConfig::default());
     for (field, origin) in [
         ("policy.full.deadline", "a.toml:3:12"),
         ("policy.full.retry.max_retries", "a.toml:4:25"),
@@ -124,7 +123,22 @@ fn nothing_written_is_nothing() {
     for text in ["", "\n\n# a comment\n", "\u{feff}", "[policy]\n"] {
         assert_eq!(parse(text, "f"), Ok(super::Policies::default()), "{text:?}");
     }
-    assert_eq!(parse("[policy.p]", "f").unwrap().policies["p"], super::PolicySettings::default());
+    assert_eq!(parse("[policy.p]", "f").unwrap().policies["p"], PolicyConfig::default());
+}
+
+#[test]
+fn a_list_without_timeout_switches_their_retries_off() {
+    for (retry, retried) in [
+        ("true", true),
+        ("{ max_retries = 2 }", true),
+        ("{ on = ['timeout'] }", true),
+        ("{ on = ['connect', 'reset', '503'] }", false),
+        ("{ on = [] }", false),
+    ] {
+        let read = parse(&format!("[policy.p]\nretry = {retry}"), "f").unwrap();
+        let policy = Policy::builder("p").config(read.policies["p"].clone()).build().unwrap();
+        assert_eq!(policy.0.plan.retry_timeouts, retried, "{retry}");
+    }
 }
 
 #[test]
@@ -136,11 +150,11 @@ fn other_spellings_of_the_same_values() {
         ("1", Jitter::Fraction(Ratio::ONE)),
     ] {
         let read = parse(&format!("[policy.p]\nretry.jitter = {written}"), "f").unwrap();
-        assert_eq!(read.policies["p"].config.retry.as_ref().unwrap().jitter, jitter, "{written}");
+        assert_eq!(read.policies["p"].retry.as_ref().unwrap().jitter, jitter, "{written}");
     }
     let read =
         parse("[policy.p]\ntimeout = { quantile = 0.99 }\nretry.strategy = 'fibonacci'", "f");
-    let config = &read.unwrap().policies["p"].config;
+    let config = &read.unwrap().policies["p"];
     assert_eq!(config.timeout.as_ref().unwrap().quantile, Ratio::percent(99));
     assert_eq!(config.retry.as_ref().unwrap().strategy, Strategy::Fibonacci);
 }
@@ -219,10 +233,19 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
         problems("[policy.p]\ndeadline = \"never\""),
         format!("2:12: deadline is \"never\", expected {DURATION}, or \"none\"")
     );
-    assert_eq!(
-        problems("[policy.p]\nretry = 3"),
-        "2:9: retry is 3, expected a table, true or false"
-    );
+    for (pattern, form) in [
+        ("retry = 3", "is 3, expected a table such as { max_retries = 3 }"),
+        ("retry = 3.5", "is 3.5, expected a table such as { max_retries = 3 }"),
+        ("retry = [4]", "is a list, expected a table such as { max_retries = 3 }"),
+        ("circuit_breaker = 7", "is 7, expected a table such as { failures = 7 }"),
+        ("bulkhead = 50", "is 50, expected a table such as { max_concurrent = 50 }"),
+        ("timeout = '2s'", "is \"2s\", expected a table such as { attempt = \"2s\" }"),
+        ("timeout = 'soon'", "is \"soon\", expected a table such as { attempt = \"5s\" }"),
+    ] {
+        let (name, _) = pattern.split_once(' ').unwrap();
+        let told = format!("2:{}: {name} {form}, true or false", name.len() + 4);
+        assert_eq!(problems(&format!("[policy.p]\n{pattern}")), told);
+    }
     assert_eq!(problems("policy = 3"), "1:10: policy is 3, expected a table");
     assert_eq!(problems("policy.p = 3"), "1:12: policy.p is 3, expected a table");
     let no_name = "is no name, expected 1 to 64 letters, digits, `-` or `_`";

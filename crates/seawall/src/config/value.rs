@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt::Display, time::Duration};
 use seawall_core::{Jitter, Ratio, Strategy};
 use toml::de::DeValue;
 
-use super::{nearest::nearest, reader::Reader, syntax::short, table::Table, units};
+use super::{MainKey, nearest::nearest, reader::Reader, syntax::short, table::Table, units};
 
 /// A value in a file.
 #[derive(Clone, Debug)]
@@ -209,6 +209,15 @@ impl<'r> Value<'r> {
         match self.value.as_table() {
             Some(entries) => Some(Table::new(self, entries)),
             None => self.expected("a table"),
+        }
+    }
+
+    /// A table, of which a lone value in its place is shown in its main key.
+    #[must_use]
+    pub fn table_with(&self, main: &MainKey) -> Option<Table<'r>> {
+        match self.value.as_table() {
+            Some(entries) => Some(Table::new(self, entries)),
+            None => self.expected(main.instead_of(self)),
         }
     }
 

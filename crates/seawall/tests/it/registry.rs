@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, PolicyConfig, Registry, RegistryError, RetryConfig,
-    TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, Ratio, Registry, RegistryError,
+    RetryConfig, RetryOn, Strategy, TimeoutConfig, core::CustomBackoff,
 };
 
-use crate::world::{SECOND, World};
+use crate::world::{MS, SECOND, World};
 
 fn config() -> PolicyConfig {
     PolicyConfig {
         deadline: Some(SECOND),
         retry: Some(RetryConfig::default()),
+        retry_on: RetryOn::default(),
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         bulkhead: Some(BulkheadConfig::default()),
         timeout: Some(TimeoutConfig::default()),
@@ -37,19 +38,135 @@ fn the_same_name_with_the_same_configuration_is_the_same_policy() {
 #[test]
 fn the_same_name_with_another_configuration_is_a_conflict_that_names_both() {
     let registry = Registry::new();
+    let first = line!() + 1;
     registry.policy("orders", &config()).unwrap();
-    let wanted = PolicyConfig { deadline: Some(3 * SECOND), ..config() };
+    let wanted = PolicyConfig { deadline: Some(3 * SECOND), bulkhead: None, ..config() };
+    let second = line!() + 1;
     let conflict = registry.policy("orders", &wanted).unwrap_err();
-    let text = conflict.to_string();
-    assert!(
-        text.contains("orders") && text.contains("Some(1s)") && text.contains("Some(3s)"),
-        "{text}"
+    let file = file!();
+    assert_eq!(
+        conflict.to_string(),
+        format!(
+            "policy orders exists with another configuration: \
+             deadline is 1s ({file}:{first}:14), asked for was 3s ({file}:{second}:29); \
+             bulkhead is on ({file}:{first}:14), asked for was off ({file}:{second}:29)"
+        )
     );
-    let RegistryError::Conflict { name, existing, wanted: asked } = conflict else {
-        panic!("{text}")
+    let RegistryError::Conflict { name, existing, wanted: asked, differences } = conflict else {
+        panic!("{conflict}")
     };
     assert_eq!((name.as_str(), *existing, *asked), ("orders", config(), wanted));
+    assert_eq!(differences.len(), 2);
     assert_eq!(registry.find("orders").unwrap().config(), &config(), "the first one stays");
+}
+
+/// What a second configuration differs in from `config`, as its conflict tells it.
+fn differences(other: PolicyConfig) -> Vec<(&'static str, String, String)> {
+    let registry = Registry::new();
+    registry.policy("orders", &config()).expect("the settings make sense");
+    match registry.policy("orders", &other) {
+        Err(RegistryError::Conflict { differences, .. }) => differences
+            .into_iter()
+            .map(|difference| {
+                (difference.field, difference.existing.value, difference.wanted.value)
+            })
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_field_that_differs_is_told_and_no_other() {
+    type Change = fn(&mut PolicyConfig);
+    fn retry(config: &mut PolicyConfig) -> &mut RetryConfig {
+        config.retry.as_mut().unwrap()
+    }
+    fn breaker(config: &mut PolicyConfig) -> &mut CircuitBreakerConfig {
+        config.circuit_breaker.as_mut().unwrap()
+    }
+    fn limits(config: &mut PolicyConfig) -> &mut TimeoutConfig {
+        config.timeout.as_mut().unwrap()
+    }
+    let changes: [(&str, &str, &str, Change); 27] = [
+        ("deadline", "1s", "not set", |c| c.deadline = None),
+        ("retry", "on", "off", |c| c.retry = None),
+        (
+            "retry.on",
+            r#"["connect", "reset", "timeout", "429", "500", "502", "503", "504"]"#,
+            r#"["reset", "503"]"#,
+            |c| {
+                c.retry_on =
+                    RetryOn { connect: false, reset: true, timeout: false, statuses: vec![503] }
+            },
+        ),
+        ("retry.max_retries", "3", "4", |c| retry(c).max_retries = 4),
+        ("retry.base_delay", "100ms", "1.5s", |c| retry(c).base_delay = 1_500 * MS),
+        ("retry.max_delay", "60s", "50s", |c| retry(c).max_delay = 50 * SECOND),
+        ("retry.jitter", "0.5", "full", |c| retry(c).jitter = Jitter::Full),
+        ("retry.strategy", "exponential", "linear", |c| retry(c).strategy = Strategy::Linear),
+        ("retry.budget", "10%", "20%", |c| retry(c).budget = Ratio::percent(20)),
+        ("retry.trickle", "false", "true", |c| retry(c).trickle = true),
+        ("circuit_breaker", "on", "off", |c| c.circuit_breaker = None),
+        ("circuit_breaker.failures", "5", "6", |c| breaker(c).failures = 6),
+        ("circuit_breaker.successes", "3", "4", |c| breaker(c).successes = 4),
+        ("circuit_breaker.open_for", "60s", "2s", |c| breaker(c).open_for = 2 * SECOND),
+        ("circuit_breaker.half_open_calls", "3", "4", |c| breaker(c).half_open_calls = 4),
+        ("circuit_breaker.half_open_for", "not set", "9s", |c| {
+            breaker(c).half_open_for = Some(9 * SECOND);
+        }),
+        ("bulkhead", "on", "off", |c| c.bulkhead = None),
+        ("bulkhead.max_concurrent", "100", "9", |c| {
+            c.bulkhead = Some(BulkheadConfig { max_concurrent: 9 });
+        }),
+        ("timeout", "on", "off", |c| c.timeout = None),
+        ("timeout.connect", "3s", "2s", |c| limits(c).connect = 2 * SECOND),
+        ("timeout.attempt", "60s", "2s", |c| limits(c).attempt = 2 * SECOND),
+        ("timeout.read", "30s", "2s", |c| limits(c).read = 2 * SECOND),
+        ("timeout.warm_up", "100", "9", |c| limits(c).warm_up = 9),
+        ("timeout.floor", "10ms", "1ms", |c| limits(c).floor = MS),
+        ("timeout.adaptive", "true", "false", |c| limits(c).adaptive = false),
+        ("timeout.quantile", "0.95", "0.99", |c| limits(c).quantile = Ratio::percent(99)),
+        ("timeout.factor", "1.5", "2", |c| limits(c).factor = Ratio::percent(200)),
+    ];
+    for (field, is, asked, change) in changes {
+        let mut other = config();
+        change(&mut other);
+        assert_eq!(differences(other), [(field, is.to_owned(), asked.to_owned())]);
+    }
+}
+
+#[test]
+fn functions_that_look_alike_are_told_apart_in_so_many_words() {
+    let own = || CustomBackoff::new(|_| SECOND);
+    let with = |own: CustomBackoff| PolicyConfig {
+        retry: Some(RetryConfig { strategy: Strategy::Custom(own), ..RetryConfig::default() }),
+        ..PolicyConfig::default()
+    };
+    let registry = Registry::new();
+    let shared = own();
+    registry.policy("orders", &with(shared.clone())).unwrap();
+    registry.policy("orders", &with(shared)).expect("a clone is the same function");
+    let text = registry.policy("orders", &with(own())).unwrap_err().to_string();
+    assert!(text.contains("retry.strategy is a function (") && !text.contains(';'), "{text}");
+    assert!(text.contains("the same only if one is a clone of the other"), "{text}");
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn a_conflict_names_the_places_in_the_files() {
+    let registry = Registry::new();
+    let read = |text: &str, file: &str| {
+        let read = seawall::config::parse(text, file).unwrap();
+        registry.policy_from("orders", &read.policies["orders"], &read.origins)
+    };
+    read("[policy.orders]\nretry = { max_retries = 2 }\n", "a.toml").unwrap();
+    let conflict = read("\n[policy.orders]\ndeadline = '2s'\nretry = true", "b.toml").unwrap_err();
+    assert_eq!(
+        conflict.to_string(),
+        "policy orders exists with another configuration: \
+         deadline is not set (a.toml:1:1), asked for was 2s (b.toml:3:12); \
+         retry.max_retries is 2 (a.toml:2:25), asked for was 3 (b.toml:4:9)"
+    );
 }
 
 #[test]

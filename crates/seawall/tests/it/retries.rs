@@ -1,10 +1,10 @@
 //! The budget bounds retries; delays keep their cap; what is not a success is still the caller's answer.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, future::pending, rc::Rc, time::Duration};
 
 use seawall::{
-    CircuitBreakerConfig, Error, RetryConfig, Strategy,
-    core::{Draws, Outcome, Pattern, Stopped, Verdict},
+    CircuitBreakerConfig, Error, Ratio, RetryConfig, RetryOn, Strategy, TimeoutConfig,
+    core::{Draws, Limit, Outcome, Pattern, Stopped, Verdict},
 };
 
 use crate::world::{MS, SECOND, World, assert_nothing_is_left, exact_retry};
@@ -56,7 +56,7 @@ fn p14a_no_wait_is_longer_than_the_cap_jitter_included() {
     let config = RetryConfig {
         max_retries: 50,
         max_delay: SECOND,
-        budget: seawall::Ratio::percent(1_000),
+        budget: Ratio::percent(1_000),
         ..RetryConfig::default()
     };
     let policy = world.policy().retry(config).build().unwrap();
@@ -127,6 +127,29 @@ fn a_call_that_must_not_be_repeated_runs_once() {
         .block_on(async move { caller.call().no_retry().run(async || Err::<(), _>(())).await });
     let stopped = ended.unwrap_err().history().stopped();
     assert_eq!((stopped, policy.counts().attempts.started), (Some(Stopped::NotRepeatable), 1));
+}
+
+#[test]
+fn attempts_cut_by_their_limit_are_retried_unless_timeouts_are_left_out() {
+    for (timeout, attempts, stopped) in
+        [(true, 4, Stopped::MaxRetries), (false, 1, Stopped::NotRetryable)]
+    {
+        let mut world = World::default();
+        let retry = RetryConfig { budget: Ratio::percent(1_000), ..exact_retry() };
+        let limit = TimeoutConfig { attempt: SECOND, ..TimeoutConfig::default() };
+        let on = RetryOn { timeout, ..RetryOn::default() };
+        let policy = world.policy().retry(retry).retry_on(on).timeout(limit).build().unwrap();
+        let caller = policy.clone();
+        let ended = world.block_on(async move { caller.run(pending::<Result<(), ()>>).await });
+        let Err(Error::TimedOut(late)) = ended else { panic!("{ended:?}") };
+        assert_eq!((late.limit, late.history.stopped()), (Limit::Attempt, Some(stopped)));
+        assert_eq!(policy.counts().attempts.started, attempts);
+        // What is left out is the timeout alone.
+        let caller = policy.clone();
+        let _ = world.block_on(async move { caller.run(async || Err::<(), _>(())).await });
+        assert_eq!(policy.counts().attempts.started, attempts + 4);
+        assert_nothing_is_left(&policy);
+    }
 }
 
 #[test]
