@@ -31,8 +31,10 @@ pub struct RetryBudget {
     /// In millionths of a retry.
     balance: u64,
     window_start: Instant,
-    deposits: u64,
-    deposits_before: u64,
+    /// The most the balance may be: the allowance, and what the last window and this one earned.
+    ceiling: u64,
+    /// The ceiling when this window began.
+    ceiling_before: u64,
     first_attempts: u64,
     charged: u64,
     refunded: u64,
@@ -47,8 +49,8 @@ impl RetryBudget {
             trickle,
             balance: ALLOWANCE,
             window_start: Instant::ORIGIN,
-            deposits: 0,
-            deposits_before: 0,
+            ceiling: ALLOWANCE,
+            ceiling_before: ALLOWANCE,
             first_attempts: 0,
             charged: 0,
             refunded: 0,
@@ -60,8 +62,9 @@ impl RetryBudget {
     pub fn deposit(&mut self, now: Instant) {
         self.roll(now);
         self.first_attempts += 1;
-        self.deposits += 1;
-        self.balance = self.balance.saturating_add(self.ratio.ppm().into()).min(self.ceiling());
+        let earned = u64::from(self.ratio.ppm());
+        self.ceiling = self.ceiling.saturating_add(earned);
+        self.balance = self.balance.saturating_add(earned).min(self.ceiling);
     }
 
     /// Pays for one retry; `false` (and nothing happens) if the balance does not cover it.
@@ -78,7 +81,7 @@ impl RetryBudget {
 
     /// A retry that was paid for was never sent.
     pub fn refund(&mut self) {
-        self.balance = self.balance.saturating_add(RETRY).min(self.ceiling().max(self.balance));
+        self.balance = self.balance.saturating_add(RETRY).min(self.ceiling.max(self.balance));
         self.refunded += 1;
     }
 
@@ -95,11 +98,6 @@ impl RetryBudget {
         }
     }
 
-    const fn ceiling(&self) -> u64 {
-        let recent = self.deposits.saturating_add(self.deposits_before);
-        recent.saturating_mul(self.ratio.ppm() as u64).saturating_add(ALLOWANCE)
-    }
-
     /// Closes the windows that have passed.
     #[inline]
     fn roll(&mut self, now: Instant) {
@@ -113,12 +111,13 @@ impl RetryBudget {
         let passed = (now.since(self.window_start).as_nanos() / WINDOW.as_nanos()) as u64;
         self.window_start =
             self.window_start + WINDOW.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX));
-        self.deposits_before = if passed == 1 { self.deposits } else { 0 };
-        self.deposits = 0;
+        let earned = if passed == 1 { self.ceiling - self.ceiling_before } else { 0 };
+        self.ceiling = ALLOWANCE + earned;
+        self.ceiling_before = self.ceiling;
         let excess = self.balance.saturating_sub(ALLOWANCE);
         self.balance =
             self.balance.min(ALLOWANCE) + excess.checked_shr(passed.min(64) as u32).unwrap_or(0);
-        self.balance = self.balance.min(self.ceiling());
+        self.balance = self.balance.min(self.ceiling);
         if self.trickle {
             self.balance = self.balance.max(ALLOWANCE);
         }

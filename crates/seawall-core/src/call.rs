@@ -22,6 +22,8 @@
 //! - If the driver comes later than [`WAKE_LATE`] after the moment it asked to be woken, the lateness is ours,
 //!   and the attempt's limit moves by it once. Otherwise one stall of this process fires every limit before
 //!   the answers that lie ready are read, and opens breakers of healthy callees. The deadline never moves.
+//! - While the callee still waits for what our own caller is slow to send, no limit on an attempt cuts, and an
+//!   attempt given up is not the callee's failure. The deadline cuts even then.
 //! - An attempt that ends without an answer is a failure if it ran at least as long as the learned limit, or,
 //!   while nothing is learned, [`Plan::late_after`]; a younger one is ignored.
 
@@ -35,7 +37,7 @@ use core::{mem, time::Duration};
 use attempt::{Running, Stream, Wait, close_stream};
 pub use protocol::{Action, Ask, Event, Finish, Limit, Repeat};
 use visit::Entry;
-pub use visit::{Counts, Parts, Shared, Tally, Visit};
+pub use visit::{Counts, Parts, Shared, Tally};
 
 use crate::{
     End, Gate, Instant, Outcome, Pattern, Plan, Reason, Refusal, Stopped, Verdict,
@@ -60,6 +62,21 @@ enum State<P> {
     Waiting { wait: Wait, last: Last },
     Streaming(Stream<P>),
     Over,
+}
+
+impl<P> State<P> {
+    /// The attempt that runs, if one does; over without it.
+    #[inline]
+    fn take_running(&mut self) -> Option<Running<P>> {
+        // Looked at before it is moved: what stays where it is need not be copied.
+        if !matches!(self, Self::Running(_)) {
+            return None;
+        }
+        match mem::replace(self, Self::Over) {
+            Self::Running(running) => Some(running),
+            _ => None,
+        }
+    }
 }
 
 /// How the attempt before a pause ended.
@@ -93,25 +110,25 @@ impl<P: Copy + PartialEq> Call<P> {
         if let Some(deadline) = plan.deadline {
             self.give_up_at = self.give_up_at.min(now + deadline);
         }
-        let mut visit = shared.visit(now);
-        let mut parts = visit.parts();
-        parts.counts.calls.started += 1;
-        let started = if self.give_up_at <= now {
-            Err(Refusal::new(Pattern::Deadline, Reason::TooLate))
-        } else {
-            self.start(&mut parts, plan, now, || shared.draw())
-        };
-        match started {
-            Ok(action) => {
-                parts.deposit(now);
-                action
+        shared.visit(now, |mut parts| {
+            parts.counts.calls.started += 1;
+            let started = if self.give_up_at <= now {
+                Err(Refusal::new(Pattern::Deadline, Reason::TooLate))
+            } else {
+                self.start(&mut parts, plan, now, || shared.draw())
+            };
+            match started {
+                Ok(action) => {
+                    parts.deposit(now);
+                    action
+                }
+                Err(refusal) => {
+                    parts.counts.calls.refused += 1;
+                    self.state = State::Over;
+                    Action::Done(Finish::Refused(refusal))
+                }
             }
-            Err(refusal) => {
-                parts.counts.calls.refused += 1;
-                self.state = State::Over;
-                Action::Done(Finish::Refused(refusal))
-            }
-        }
+        })
     }
 
     /// Hears what happened; says what to do. An event that does not fit where the call stands changes nothing.
@@ -120,25 +137,25 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        // The verdict stays where it is: copied, it would be read back wider than it was written.
-        match (mem::replace(&mut self.state, State::Over), &event) {
+        // By reference: an event is looked at where it lies, not copied.
+        if let Event::Ended { attempt, verdict } = &event
+            && *attempt == self.attempt
+            && let Some(running) = self.state.take_running()
+        {
             // Running ▸ waiting, or over.
-            (State::Running(running), Event::Ended { attempt, verdict })
-                if *attempt == self.attempt =>
-            {
-                self.answered(shared, running, verdict, now)
-            }
-            (state, _) => self.on_other(shared, state, event, now),
+            self.answered(shared, running, verdict, now)
+        } else {
+            self.on_other(shared, event, now)
         }
     }
 
     /// All but the way that matters.
     #[inline(never)]
-    fn on_other<S>(&mut self, shared: &S, state: State<P>, event: Event, now: Instant) -> Action
+    fn on_other<S>(&mut self, shared: &S, event: Event, now: Instant) -> Action
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        match (state, event) {
+        match (mem::replace(&mut self.state, State::Over), event) {
             // Running ▸ streaming, or waiting.
             (State::Running(running), Event::Head { attempt, verdict })
                 if attempt == self.attempt =>
@@ -165,8 +182,7 @@ impl<P: Copy + PartialEq> Call<P> {
             // Streaming stays, judged a success: it still flows.
             (State::Streaming(mut stream), Event::Tick) => {
                 if stream.open.as_ref().is_some_and(|(_, good_at)| *good_at <= now) {
-                    let mut visit = shared.visit(now);
-                    stream.judge(&mut visit.parts(), Outcome::Success, now);
+                    shared.visit(now, |mut parts| stream.judge(&mut parts, Outcome::Success, now));
                 }
                 self.state = State::Streaming(stream);
                 Action::Wait
@@ -184,30 +200,29 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        match mem::replace(&mut self.state, State::Over) {
-            State::Running(running) | State::Cutting { running, then: None, .. } => {
-                let mut visit = shared.visit(now);
-                let mut parts = visit.parts();
+        let (running, wait) = match mem::replace(&mut self.state, State::Over) {
+            State::Running(running) => (Some(running), None),
+            State::Cutting { running, then, .. } => (Some(running), then),
+            State::Waiting { wait, .. } => (None, Some(wait)),
+            State::Streaming(stream) => {
+                return close_stream(shared, stream, Outcome::Ignored, now);
+            }
+            State::Fresh | State::Over => return,
+        };
+        shared.visit(now, |mut parts| {
+            let cut_for_another = wait.is_some();
+            let mut outcome = Outcome::Ignored;
+            if let Some(running) = running {
                 parts.counts.panicked += u64::from(panicked);
-                let outcome = running.end_unanswered(&mut parts, shared.plan(), panicked, now);
-                parts.counts.calls.end(outcome);
+                let certain = panicked || cut_for_another;
+                outcome = running.end_unanswered(&mut parts, shared, certain, now);
             }
-            State::Cutting { running, then: Some(wait), .. } => {
-                let mut visit = shared.visit(now);
-                let mut parts = visit.parts();
+            if let Some(wait) = wait {
                 wait.cancel(&mut parts);
-                running.end_unanswered(&mut parts, shared.plan(), true, now);
-                parts.counts.calls.end(Outcome::Ignored);
+                outcome = Outcome::Ignored;
             }
-            State::Waiting { wait, .. } => {
-                let mut visit = shared.visit(now);
-                let mut parts = visit.parts();
-                wait.cancel(&mut parts);
-                parts.counts.calls.end(Outcome::Ignored);
-            }
-            State::Streaming(stream) => close_stream(shared, stream, Outcome::Ignored, now),
-            State::Fresh | State::Over => {}
-        }
+            parts.counts.calls.end(outcome);
+        });
     }
 
     /// When the driver must tell [`Event::Tick`] if nothing else happens first. Takes no lock; asked only when
@@ -270,7 +285,11 @@ impl<P: Copy + PartialEq> Call<P> {
         self.attempt += 1;
         let hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
         let soft = match parts.learned() {
-            Some(limit) if plan.retry.is_some() && plan.retry_timeouts => now + limit,
+            Some(limit) if plan.retry.is_some() && plan.retry_timeouts => {
+                // A callee that comes back is slower than the one that was learned.
+                let patience = if entry.permit.is_probe() { PROBE_PATIENCE } else { 1 };
+                now + limit.saturating_mul(patience)
+            }
             _ => Instant::NEVER,
         };
         self.state = State::Running(Running { entry, started: now, hard, soft, moved: false });
@@ -288,50 +307,47 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let mut visit = shared.visit(now);
-        let mut parts = visit.parts();
-        parts.counts.overran += u64::from(now > running.hard.min(self.give_up_at));
-        running.end_answered(&mut parts, verdict.outcome, now);
+        shared.visit(now, |mut parts| {
+            parts.counts.overran += u64::from(now > running.hard.min(self.give_up_at));
+            running.end_answered(&mut parts, verdict.outcome, now);
+            if verdict.outcome == Outcome::Success {
+                parts.counts.calls.succeeded += 1;
+            }
+        });
         if verdict.outcome == Outcome::Success {
-            parts.counts.calls.succeeded += 1;
-            return self.done(Stopped::Succeeded);
+            self.done(Stopped::Succeeded)
+        } else {
+            self.follow(shared, verdict, now)
         }
-        self.follow(&mut parts, shared, verdict, now)
     }
 
     fn head<S>(&mut self, shared: &S, running: Running<P>, verdict: Verdict, now: Instant) -> Action
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let mut visit = shared.visit(now);
-        let mut parts = visit.parts();
-        if verdict.outcome == Outcome::Success {
-            let took = now.since(running.started);
-            parts.learn(running.entry.pick, took, now);
-            let good_at = now + running.late_after(&parts, shared.plan()).max(LATE_AFTER_MAX);
-            let Entry { pick, permit, place } = running.entry;
-            let open = Some((permit, good_at));
-            self.state =
-                State::Streaming(Stream { pick, place, open, outcome: Outcome::Success, took });
-            return Action::Done(Finish::Answer {
-                attempt: self.attempt,
-                stopped: Stopped::Succeeded,
-            });
-        }
         let took = now.since(running.started);
-        let Entry { pick, permit, place } = running.entry;
-        parts.judge(pick, permit, End::new(verdict.outcome, took), now);
-        match self.grant(&mut parts, shared, &verdict, now) {
-            Ok(wait) => {
-                parts.leave(pick, place, verdict.outcome);
-                self.pause(wait, Last::Answered(verdict.outcome))
-            }
-            Err(stopped) => {
-                let outcome = verdict.outcome;
-                self.state = State::Streaming(Stream { pick, place, open: None, outcome, took });
-                Action::Done(Finish::Answer { attempt: self.attempt, stopped })
-            }
-        }
+        shared.visit(now, |mut parts| {
+            let late_after = running.late_after(&parts, shared.plan());
+            let Entry { pick, permit, place } = running.entry;
+            let outcome = verdict.outcome;
+            let (open, stopped) = if outcome == Outcome::Success {
+                let good_at = now + late_after.max(LATE_AFTER_MAX);
+                parts.learn(pick, took, now);
+                parts.gate.flows(pick, &permit, good_at);
+                (Some((permit, good_at)), Stopped::Succeeded)
+            } else {
+                parts.judge(pick, permit, End::new(outcome, took), now);
+                match self.grant(&mut parts, shared, &verdict, None, now) {
+                    Ok(wait) => {
+                        parts.leave(pick, place, outcome);
+                        return self.pause(wait, Last::Answered(outcome));
+                    }
+                    Err(stopped) => (None, stopped),
+                }
+            };
+            self.state = State::Streaming(Stream { pick, place, open, outcome, took });
+            self.done(stopped)
+        })
     }
 
     fn tick<S>(&mut self, shared: &S, mut running: Running<P>, now: Instant) -> Action
@@ -346,6 +362,11 @@ impl<P: Copy + PartialEq> Call<P> {
         if now >= self.give_up_at {
             return self.cancel(running, Limit::Deadline, None);
         }
+        if !shared.callee_owes() {
+            running.excuse(shared.plan(), now);
+            self.state = State::Running(running);
+            return Action::Wait;
+        }
         let late = now.since(due);
         if late > WAKE_LATE && !running.moved {
             running.move_by(late);
@@ -356,8 +377,10 @@ impl<P: Copy + PartialEq> Call<P> {
             return self.cancel(running, Limit::Attempt, None);
         }
         // The learned limit: only if another attempt may follow, which is granted and paid for first.
-        let mut visit = shared.visit(now);
-        match self.grant(&mut visit.parts(), shared, &Verdict::FAILURE, now) {
+        let granted = shared.visit(now, |mut parts| {
+            self.grant(&mut parts, shared, &Verdict::FAILURE, Some(&running.entry), now)
+        });
+        match granted {
             Ok(wait) => self.cancel(running, Limit::Learned, Some(wait)),
             Err(_) => {
                 running.soft = Instant::NEVER;
@@ -378,27 +401,27 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let mut visit = shared.visit(now);
-        let mut parts = visit.parts();
-        let own_limit = limit != Limit::Deadline;
-        parts.counts.timed_out += u64::from(own_limit);
-        running.end_unanswered(&mut parts, shared.plan(), own_limit, now);
-        let granted = match (then, limit) {
-            (Some(wait), _) => Ok(wait),
-            (None, Limit::Deadline) => {
-                parts.counts.deadline_passed += 1;
-                Err(Stopped::Deadline)
+        shared.visit(now, |mut parts| {
+            let own_limit = limit != Limit::Deadline;
+            parts.counts.timed_out += u64::from(own_limit);
+            running.end_unanswered(&mut parts, shared, own_limit, now);
+            let granted = match (then, limit) {
+                (Some(wait), _) => Ok(wait),
+                (None, Limit::Deadline) => {
+                    parts.counts.deadline_passed += 1;
+                    Err(Stopped::Deadline)
+                }
+                (None, _) if !shared.plan().retry_timeouts => Err(Stopped::NotRetryable),
+                (None, _) => self.grant(&mut parts, shared, &Verdict::FAILURE, None, now),
+            };
+            match granted {
+                Ok(wait) => self.pause(wait, Last::Cut(limit)),
+                Err(stopped) => {
+                    parts.counts.calls.failed += 1;
+                    Action::Done(Finish::TimedOut { limit, stopped })
+                }
             }
-            (None, _) if !shared.plan().retry_timeouts => Err(Stopped::NotRetryable),
-            (None, _) => self.grant(&mut parts, shared, &Verdict::FAILURE, now),
-        };
-        match granted {
-            Ok(wait) => self.pause(wait, Last::Cut(limit)),
-            Err(stopped) => {
-                parts.counts.calls.failed += 1;
-                Action::Done(Finish::TimedOut { limit, stopped })
-            }
-        }
+        })
     }
 
     fn cancel(&mut self, running: Running<P>, limit: Limit, then: Option<Wait>) -> Action {
@@ -414,6 +437,9 @@ impl<P: Copy + PartialEq> Call<P> {
 
 /// Five milliseconds: five times the grain of common timers, well below any limit worth setting.
 pub const WAKE_LATE: Duration = Duration::from_millis(5);
+/// How many learned limits a probe may take: caches are cold and connections gone, and a probe that is cut opens
+/// the breaker for another period. Four is two doublings of the latency, still far below any deadline.
+const PROBE_PATIENCE: u32 = 4;
 /// Endpoints a call remembers having tried.
 const PICKS_KEPT: usize = 4;
 

@@ -12,7 +12,9 @@
 //! ```
 //!
 //! Closed means calls flow. In half-open at most `half_open_calls` probes are alive at once; each owns its
-//! place until it ends, is cancelled (frees exactly one place) or outlives `half_open_for` (a failure).
+//! place until it ends, is cancelled (frees exactly one place) or outlives `half_open_for` (a failure). A probe
+//! whose streamed answer began well is a success if nothing else is heard of it by a stated moment: its reader
+//! may pause for hours, and that must not hold up the verdict on the callee.
 //!
 //! Every transition begins a new epoch and every permit carries the epoch that granted it. A result of an
 //! older epoch changes nothing: a call that began before the trip can neither close the breaker while the
@@ -23,7 +25,7 @@
 //! [`admit`](CircuitBreaker::admit) or [`report`](CircuitBreaker::report).
 
 use alloc::boxed::Box;
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use crate::{
     Admission, Cause, End, Instant, Invalid, Outcome, Pattern, Permit, Phase, Reason, Refusal,
@@ -86,7 +88,7 @@ impl CircuitBreakerConfig {
     }
 }
 
-/// The machine. 160 bytes, and 8 per place for a probe.
+/// The machine. 160 bytes, and 16 per place for a probe.
 #[derive(Clone, Debug)]
 pub struct CircuitBreaker {
     failures: u32,
@@ -95,9 +97,21 @@ pub struct CircuitBreaker {
     half_open_for: Duration,
     state: State,
     epoch: u64,
-    /// When each probe began; `NEVER` marks a free place.
-    probes: Box<[Instant]>,
+    probes: Box<[Place]>,
     tally: Tally,
+}
+
+/// A place for a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// When time alone ends the probe; `NEVER` marks a free place.
+    until: Instant,
+    /// Whether it has then succeeded.
+    good: bool,
+}
+
+impl Place {
+    const FREE: Self = Self { until: Instant::NEVER, good: false };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +151,7 @@ impl CircuitBreaker {
             half_open_for,
             state: State::Closed { failures: 0 },
             epoch: 0,
-            probes: alloc::vec![Instant::NEVER; config.half_open_calls as usize].into_boxed_slice(),
+            probes: alloc::vec![Place::FREE; config.half_open_calls as usize].into_boxed_slice(),
             tally: Tally::default(),
         })
     }
@@ -145,38 +159,36 @@ impl CircuitBreaker {
     /// Applies what elapsed time changes, one transition at a time; call until `None`.
     #[inline]
     pub fn advance(&mut self, now: Instant) -> Option<Transition> {
-        match self.state {
-            State::Closed { .. } | State::ForcedClosed | State::ForcedOpen => None,
-            State::Open { until } if now < until => None,
-            State::Open { .. } | State::HalfOpen { .. } => self.advance_slowly(now),
-        }
+        if self.is_closed() { None } else { self.advance_probation(now) }
     }
 
     #[cold]
-    fn advance_slowly(&mut self, now: Instant) -> Option<Transition> {
-        let due = self.wake_at().filter(|due| *due <= now)?;
-        match self.state {
-            // Open ▸ half-open when the period is over.
-            State::Open { .. } => {
-                Some(self.enter(State::HalfOpen { successes: 0 }, Cause::PeriodOver, due))
+    fn advance_probation(&mut self, now: Instant) -> Option<Transition> {
+        loop {
+            let due = self.wake_at().filter(|due| *due <= now)?;
+            if let State::Open { .. } = self.state {
+                // Open ▸ half-open when the period is over.
+                return Some(self.enter(State::HalfOpen { successes: 0 }, Cause::PeriodOver, due));
             }
-            // Half-open ▸ open when a probe outlives its limit.
-            State::HalfOpen { .. } => {
+            let place = self.probes.iter_mut().find(|place| place.until == due)?;
+            if !mem::replace(place, Place::FREE).good {
+                // Half-open ▸ open when a probe outlives its limit.
                 self.tally.last_failure = Some(due);
-                Some(self.open(Cause::ProbeExpired, due))
+                return Some(self.open(Cause::ProbeExpired, due));
             }
-            State::Closed { .. } | State::ForcedClosed | State::ForcedOpen => None,
+            if let Some(closed) = self.succeeded(due) {
+                return Some(closed);
+            }
         }
     }
 
     /// Leave to call, or a refusal with the time to ask again.
     #[inline]
     pub fn admit(&mut self, now: Instant) -> Admission {
-        match self.state {
-            State::Closed { .. } | State::ForcedClosed => Admission::Go(Permit::new(self.epoch, 0)),
-            State::Open { .. } | State::HalfOpen { .. } | State::ForcedOpen => {
-                self.admit_probe(now)
-            }
+        if self.is_closed() {
+            Admission::Go(Permit::new(self.epoch, 0))
+        } else {
+            self.admit_probe(now)
         }
     }
 
@@ -186,12 +198,23 @@ impl CircuitBreaker {
             self.tally.refused += 1;
             return Admission::No(refusal);
         }
-        match self.probes.iter().position(|began| *began == Instant::NEVER) {
-            Some(place) => {
-                self.probes[place] = now;
-                Admission::Go(Permit::new(self.epoch, place as u8 + 1))
+        let half_open = self.is_half_open();
+        let free = self.probes.iter_mut().enumerate().find(|(_, place)| **place == Place::FREE);
+        match free {
+            Some((n, place)) if half_open => {
+                *place = Place { until: now + self.half_open_for, good: false };
+                Admission::Go(Permit::new(self.epoch, n as u8 + 1))
             }
-            None => Admission::Go(Permit::new(self.epoch, 0)),
+            _ => Admission::Go(Permit::new(self.epoch, 0)),
+        }
+    }
+
+    /// The streamed answer of an admitted call began well: it has succeeded if nothing else is reported before
+    /// `until`. Of a probe this is remembered here; a report that comes later must not carry its place, see
+    /// [`Permit::overtaken`].
+    pub(crate) fn flows(&mut self, permit: &Permit, until: Instant) {
+        if permit.epoch() == self.epoch && permit.is_probe() {
+            self.probes[usize::from(permit.slot()) - 1] = Place { until, good: true };
         }
     }
 
@@ -205,10 +228,31 @@ impl CircuitBreaker {
             State::Closed { .. } | State::ForcedClosed => Ok(()),
             State::Open { until } if until <= at && at > now => Ok(()),
             State::Open { until } => Err(no(Reason::Open).after(until.since(now))),
-            State::HalfOpen { .. } if self.probes.contains(&Instant::NEVER) || at > now => Ok(()),
+            State::HalfOpen { .. } if self.probes.contains(&Place::FREE) || at > now => Ok(()),
             State::HalfOpen { .. } => Err(no(Reason::ProbesOut).after(PROBE_RETRY)),
             State::ForcedOpen => Err(no(Reason::ForcedOpen)),
         }
+    }
+
+    /// As [`ready_by`](Self::ready_by), had the call that holds `permit` failed now.
+    ///
+    /// # Errors
+    /// The refusal it would get.
+    pub fn ready_had_failed(
+        &self,
+        permit: &Permit,
+        at: Instant,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let opens = match self.state {
+            State::Closed { failures } => failures + 1 >= self.failures,
+            State::HalfOpen { .. } => true,
+            State::Open { .. } | State::ForcedClosed | State::ForcedOpen => false,
+        };
+        if opens && permit.epoch() == self.epoch && at < now + self.open_for {
+            return Err(no(Reason::Open).after(self.open_for));
+        }
+        self.ready_by(at, now)
     }
 
     /// The end of a call it admitted.
@@ -217,8 +261,21 @@ impl CircuitBreaker {
         if permit.epoch() != self.epoch {
             return None;
         }
-        if permit.slot() > 0 {
-            self.probes[usize::from(permit.slot()) - 1] = Instant::NEVER;
+        match (&mut self.state, end.outcome) {
+            // Closed stays closed; a success ends the row of failures.
+            (State::Closed { failures }, Outcome::Success) => {
+                *failures = 0;
+                self.tally.successes += 1;
+                None
+            }
+            _ => self.report_other(permit, end, now),
+        }
+    }
+
+    #[cold]
+    fn report_other(&mut self, permit: Permit, end: End, now: Instant) -> Option<Transition> {
+        if permit.is_probe() {
+            self.probes[usize::from(permit.slot()) - 1] = Place::FREE;
         }
         match end.outcome {
             Outcome::Success => self.succeeded(now),
@@ -227,27 +284,18 @@ impl CircuitBreaker {
         }
     }
 
-    #[inline]
     fn succeeded(&mut self, now: Instant) -> Option<Transition> {
         self.tally.successes += 1;
-        match &mut self.state {
-            // Closed stays closed; a success ends the row of failures.
-            State::Closed { failures } => *failures = 0,
-            // Half-open ▸ closed at the last success needed.
-            State::HalfOpen { successes } => {
-                *successes += 1;
-                let successes = *successes;
-                if successes >= self.successes {
-                    let cause = Cause::ProbesSucceeded(successes);
-                    return Some(self.enter(State::Closed { failures: 0 }, cause, now));
-                }
-            }
-            State::Open { .. } | State::ForcedClosed | State::ForcedOpen => {}
-        }
-        None
+        let State::HalfOpen { successes } = &mut self.state else { return None };
+        *successes += 1;
+        let successes = *successes;
+        // Half-open ▸ closed at the last success needed.
+        (successes >= self.successes).then(|| {
+            let cause = Cause::ProbesSucceeded(successes);
+            self.enter(State::Closed { failures: 0 }, cause, now)
+        })
     }
 
-    #[cold]
     fn failed(&mut self, now: Instant) -> Option<Transition> {
         self.tally.last_failure = Some(now);
         match &mut self.state {
@@ -299,8 +347,8 @@ impl CircuitBreaker {
         match self.state {
             State::Open { until } => Some(until),
             State::HalfOpen { .. } => {
-                let oldest = self.probes.iter().min().filter(|began| **began != Instant::NEVER)?;
-                Some(*oldest + self.half_open_for)
+                let next = self.probes.iter().map(|place| place.until).min();
+                next.filter(|until| *until != Instant::NEVER)
             }
             State::Closed { .. } | State::ForcedClosed | State::ForcedOpen => None,
         }
@@ -344,10 +392,11 @@ impl CircuitBreaker {
         self.enter(State::Open { until: now + self.open_for }, cause, now)
     }
 
+    #[cold]
     fn enter(&mut self, state: State, cause: Cause, at: Instant) -> Transition {
-        let from = core::mem::replace(&mut self.state, state).phase();
+        let from = mem::replace(&mut self.state, state).phase();
         self.epoch += 1;
-        self.probes.fill(Instant::NEVER);
+        self.probes.fill(Place::FREE);
         self.tally.successes = 0;
         self.tally.changed = Some(at);
         self.tally.transitions += 1;

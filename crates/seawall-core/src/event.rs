@@ -4,7 +4,7 @@
 //! and tells others after the lock is gone. Gauges read the machine, never the events, so a lost event can
 //! never leave a gauge wrong.
 
-use core::fmt;
+use core::{fmt, mem};
 
 use crate::Instant;
 
@@ -107,6 +107,8 @@ pub struct Numbered {
 #[derive(Debug)]
 pub struct EventRing {
     last: u64,
+    /// The newest that was handed out to be told.
+    told: u64,
     events: [Option<Numbered>; EVENTS_MAX],
 }
 
@@ -114,7 +116,7 @@ impl EventRing {
     /// An empty ring.
     #[must_use]
     pub const fn new() -> Self {
-        Self { last: 0, events: [None; EVENTS_MAX] }
+        Self { last: 0, told: 0, events: [None; EVENTS_MAX] }
     }
 
     /// Numbers a transition and keeps it.
@@ -125,11 +127,18 @@ impl EventRing {
         self.events[(self.last % EVENTS_MAX as u64) as usize] = Some(event);
     }
 
-    /// The number of the newest transition; 0 before the first.
+    /// Whether there are transitions that nobody was told of.
     #[inline]
     #[must_use]
-    pub const fn last(&self) -> u64 {
-        self.last
+    pub const fn has_news(&self) -> bool {
+        self.last != self.told
+    }
+
+    /// The transitions that nobody was told of, oldest first. From now on they count as told.
+    #[cold]
+    pub fn news(&mut self) -> impl Iterator<Item = &Numbered> {
+        let told = mem::replace(&mut self.told, self.last);
+        self.after(told)
     }
 
     /// The transitions numbered above `seen` that are still kept, oldest first. A reader finds a gap by the
@@ -171,6 +180,12 @@ mod tests {
         }
         let numbers: Vec<_> = ring.after(3).map(|event| event.number).collect();
         assert_eq!(numbers, (9..=40).collect::<Vec<_>>());
+        assert!(ring.has_news());
+        assert_eq!(
+            ring.news().map(|event| event.number).collect::<Vec<_>>(),
+            (9..=40).collect::<Vec<_>>()
+        );
+        assert!(!ring.has_news() && ring.news().next().is_none());
         assert_eq!(ring.after(38).map(|event| event.endpoint).collect::<Vec<_>>(), [38, 39]);
         assert_eq!(ring.after(40).count() + ring.after(99).count(), 0);
     }

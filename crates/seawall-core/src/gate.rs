@@ -7,7 +7,9 @@
 //!
 //! [`Call`](crate::Call) drives either through this trait, so that order, retries and refunds are written once.
 
-use crate::{Admission, CircuitBreaker, Draw, End, Instant, Permit, Refusal, Transition};
+use core::time::Duration;
+
+use crate::{Admission, CircuitBreaker, Draw, End, Instant, Outcome, Permit, Refusal, Transition};
 
 /// Says whether and to whom an attempt may go.
 pub trait Gate {
@@ -34,6 +36,18 @@ pub trait Gate {
     /// The refusal that would be given.
     fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal>;
 
+    /// As [`ready_by`](Self::ready_by), had the attempt that holds this permit failed now.
+    ///
+    /// # Errors
+    /// The refusal that would be given.
+    fn ready_had_failed(
+        &self,
+        pick: Self::Pick,
+        permit: &Permit,
+        at: Instant,
+        now: Instant,
+    ) -> Result<(), Refusal>;
+
     /// Whether one that is not `tried` would admit now.
     fn has_fresh(&self, tried: &[Option<Self::Pick>], now: Instant) -> bool;
 
@@ -45,6 +59,13 @@ pub trait Gate {
         end: End,
         now: Instant,
     ) -> Option<Transition>;
+
+    /// An admitted attempt's streamed answer began well: it has succeeded if nothing else is reported before
+    /// `until`.
+    fn flows(&mut self, pick: Self::Pick, permit: &Permit, until: Instant);
+
+    /// An admitted attempt does not start after all: as if it had not been admitted.
+    fn withdraw(&mut self, pick: Self::Pick, permit: Permit, now: Instant);
 
     /// An admitted attempt holds nothing there any longer; once per admission, after its report.
     fn leave(&mut self, pick: Self::Pick);
@@ -88,6 +109,16 @@ impl Gate for Option<CircuitBreaker> {
         self.as_ref().map_or(Ok(()), |breaker| breaker.ready_by(at, now))
     }
 
+    fn ready_had_failed(
+        &self,
+        _pick: (),
+        permit: &Permit,
+        at: Instant,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        self.as_ref().map_or(Ok(()), |breaker| breaker.ready_had_failed(permit, at, now))
+    }
+
     fn has_fresh(&self, _tried: &[Option<()>], _now: Instant) -> bool {
         false
     }
@@ -95,6 +126,17 @@ impl Gate for Option<CircuitBreaker> {
     #[inline]
     fn report(&mut self, _pick: (), permit: Permit, end: End, now: Instant) -> Option<Transition> {
         self.as_mut()?.report(permit, end, now)
+    }
+
+    fn flows(&mut self, _pick: (), permit: &Permit, until: Instant) {
+        if let Some(breaker) = self {
+            breaker.flows(permit, until);
+        }
+    }
+
+    fn withdraw(&mut self, pick: (), permit: Permit, now: Instant) {
+        // Nothing is counted, and of all machines' reports only this one changes no phase.
+        self.report(pick, permit, End::new(Outcome::Ignored, Duration::ZERO), now);
     }
 
     #[inline]

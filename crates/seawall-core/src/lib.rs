@@ -73,7 +73,7 @@ pub use backoff::{Backoff, CustomBackoff, Jitter, Strategy};
 pub use budget::{RetryBudget, RetryBudgetSnapshot};
 pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadSnapshot};
 pub use call::{
-    Action, Ask, Call, Counts, Event, Finish, Limit, Parts, Repeat, Shared, Tally, Visit, WAKE_LATE,
+    Action, Ask, Call, Counts, Event, Finish, Limit, Parts, Repeat, Shared, Tally, WAKE_LATE,
 };
 pub use circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerSnapshot};
 pub use draw::{Draw, Draws};

@@ -39,6 +39,18 @@ impl Permit {
     pub(crate) const fn slot(&self) -> u8 {
         (self.0 & SLOT_MASK) as u8
     }
+
+    /// Whether it occupies a place for a probe.
+    #[inline]
+    pub(crate) const fn is_probe(&self) -> bool {
+        self.slot() > 0
+    }
+
+    /// What is left of it once time alone has judged the call: a probe's place may be another's by now, so its
+    /// permit becomes one of no epoch, whose report changes nothing.
+    pub(crate) const fn overtaken(self) -> Self {
+        if self.is_probe() { Self(u64::MAX) } else { self }
+    }
 }
 
 /// 56 bits of epoch last longer than any process: a million transitions a second for 2 000 years.

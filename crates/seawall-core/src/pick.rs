@@ -164,6 +164,23 @@ impl Gate for Picker {
         if ready { Ok(()) } else { Err(self.refusal(at, now)) }
     }
 
+    fn ready_had_failed(
+        &self,
+        pick: u16,
+        permit: &Permit,
+        at: Instant,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let ready = self.endpoints.iter().enumerate().any(|(n, endpoint)| {
+            if n == usize::from(pick) {
+                endpoint.breaker.ready_had_failed((), permit, at, now).is_ok()
+            } else {
+                endpoint.ready_by(at, now).is_ok()
+            }
+        });
+        if ready { Ok(()) } else { Err(self.refusal(at, now)) }
+    }
+
     fn has_fresh(&self, tried: &[Option<u16>], now: Instant) -> bool {
         self.endpoints.iter().enumerate().any(|(n, endpoint)| {
             !tried.contains(&Some(n as u16)) && endpoint.ready_by(now, now).is_ok()
@@ -179,6 +196,22 @@ impl Gate for Picker {
         let transition = endpoint.breaker.report((), permit, end, now);
         self.wake_at = self.wake_at.min(endpoint.wake_at());
         transition
+    }
+
+    fn flows(&mut self, pick: u16, permit: &Permit, until: Instant) {
+        if let Some(endpoint) = self.endpoints.get_mut(usize::from(pick)) {
+            endpoint.breaker.flows((), permit, until);
+            self.wake_at = self.wake_at.min(endpoint.wake_at());
+        }
+    }
+
+    fn withdraw(&mut self, pick: u16, permit: Permit, now: Instant) {
+        if let Some(endpoint) = self.endpoints.get_mut(usize::from(pick)) {
+            // Unlike a report it says nothing about latency: the average goes on fading.
+            endpoint.breaker.withdraw((), permit, now);
+            endpoint.attempts -= 1;
+        }
+        self.leave(pick);
     }
 
     fn leave(&mut self, pick: u16) {

@@ -62,7 +62,13 @@ impl core::ops::Add<Duration> for Instant {
 #[inline]
 pub(crate) const fn nanos(duration: Duration) -> u64 {
     const SECOND: u64 = 1_000_000_000;
-    duration.as_secs().saturating_mul(SECOND).saturating_add(duration.subsec_nanos() as u64)
+    // Asked first and not saturated step by step: of a difference of instants the compiler then sees that
+    // this only undoes what made a duration of it.
+    if duration.as_secs() < u64::MAX / SECOND {
+        duration.as_secs() * SECOND + duration.subsec_nanos() as u64
+    } else {
+        u64::MAX
+    }
 }
 
 #[cfg(test)]

@@ -170,7 +170,9 @@ impl AdaptiveTimeout {
     }
 
     /// An attempt ended by itself after `took`.
-    #[inline]
+    // Always in line: seen through, the compiler drops the way from instants to a duration and back, which is
+    // half of all that recording costs.
+    #[inline(always)]
     pub fn record(&mut self, took: Duration, now: Instant) {
         self.sketch.record(took, now);
         self.missing = self.missing.saturating_sub(1);

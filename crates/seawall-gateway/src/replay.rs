@@ -52,6 +52,7 @@ where
                 room: kept_bytes_max,
                 spilled: false,
                 rest: Rest::Flowing,
+                starved: false,
                 newest: 0,
             }))),
         }
@@ -79,6 +80,12 @@ where
     #[must_use]
     pub fn repeatable(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| lock(shared).repeatable())
+    }
+
+    /// Whether an attempt asked for more of the body and the client had not sent it.
+    #[must_use]
+    pub fn starved(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| lock(shared).starved)
     }
 }
 
@@ -201,6 +208,8 @@ struct Shared<B> {
     /// The limit was passed and `kept` thrown away.
     spilled: bool,
     rest: Rest,
+    /// The last one to ask was told to wait for the client.
+    starved: bool,
     newest: u64,
 }
 
@@ -238,7 +247,9 @@ where
     /// The next frame from the client, kept if there is room.
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
-            let frame = match ready!(Pin::new(&mut self.live).poll_frame(cx)) {
+            let polled = Pin::new(&mut self.live).poll_frame(cx);
+            self.starved = polled.is_pending();
+            let frame = match ready!(polled) {
                 Some(Ok(frame)) => frame,
                 Some(Err(cause)) => {
                     self.rest = Rest::Broken;
@@ -318,13 +329,15 @@ mod tests {
         assert_eq!(chunk(&mut first).await, "two ");
         drop(first);
 
-        assert!(upload.repeatable());
+        assert!(upload.repeatable() && !upload.starved());
         let second = upload.attempt().unwrap();
         let reading = tokio::spawn(second.collect());
         yield_now().await;
+        assert!(upload.starved(), "it has all there is, and waits for the client");
         client.send_data(Bytes::from("three")).await.unwrap();
         client.send_trailers(trailers()).await.unwrap();
         let whole = soon(reading).await.unwrap().unwrap();
+        assert!(!upload.starved());
         assert_eq!(whole.trailers(), Some(&trailers()));
         assert_eq!(whole.to_bytes(), "one two three");
 

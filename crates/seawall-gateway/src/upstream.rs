@@ -99,9 +99,9 @@ impl Upstream {
 
     /// When an endpoint admits again: none now, if one does.
     pub(crate) fn ready_in(&self, now: Instant) -> Option<std::time::Duration> {
-        let mut visit = self.shell.visit(0, now);
-        let parts = seawall::core::Visit::parts(&mut visit);
-        seawall::core::Gate::ready_by(parts.gate, now, now).err()?.retry_after
+        let ready =
+            self.shell.visit(0, now, |parts| seawall::core::Gate::ready_by(parts.gate, now, now));
+        ready.err()?.retry_after
     }
 }
 
@@ -145,11 +145,10 @@ pub(crate) struct RouteCall {
 
 impl Shared for RouteCall {
     type Gate = Picker;
-    type Visit<'a> = seawall::ShellVisit<'a, UpstreamMachines>;
 
     #[inline]
-    fn visit(&self, now: Instant) -> Self::Visit<'_> {
-        self.route.upstream.shell.visit(self.route.view, now)
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Picker>) -> R) -> R {
+        self.route.upstream.shell.visit(self.route.view, now, step)
     }
 
     #[inline]
@@ -164,6 +163,10 @@ impl Shared for RouteCall {
 
     fn can_repeat(&self) -> bool {
         self.upload.upgrade().is_some_and(|upload| upload.repeatable())
+    }
+
+    fn callee_owes(&self) -> bool {
+        !self.upload.upgrade().is_some_and(|upload| upload.starved())
     }
 }
 

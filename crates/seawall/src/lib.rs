@@ -110,5 +110,5 @@ pub use seawall_core::{
     BulkheadConfig, CircuitBreakerConfig, Invalid, Jitter, Ratio, RetryConfig, Strategy,
     TimeoutConfig,
 };
-pub use shell::{Machines, Shell, ShellVisit};
+pub use shell::{Machines, Shell};
 pub use snapshot::{Observed, Snapshot};

@@ -19,7 +19,7 @@ use crate::{
     Attempt, Classify, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig,
     caller::Caller,
     observe::{Events, Stream},
-    shell::{Machines, Shell, ShellVisit},
+    shell::{Machines, Shell},
 };
 
 /// Patterns around an operation. Cheap to clone; clones share everything.
@@ -186,23 +186,22 @@ impl Policy {
         change: impl FnOnce(&mut CircuitBreaker, Instant) -> Option<seawall_core::Transition>,
     ) {
         let now = self.0.clock.now();
-        let mut visit = self.0.shell.visit((), now);
-        let parts = seawall_core::Visit::parts(&mut visit);
-        if let Some(breaker) = parts.gate
-            && let Some(transition) = change(breaker, now)
-        {
-            parts.events.push(0, transition);
-        }
+        self.0.shell.visit((), now, |parts| {
+            if let Some(breaker) = parts.gate
+                && let Some(transition) = change(breaker, now)
+            {
+                parts.events.push(0, transition);
+            }
+        });
     }
 }
 
 impl Shared for Policy {
     type Gate = Option<CircuitBreaker>;
-    type Visit<'a> = ShellVisit<'a, PolicyMachines>;
 
     #[inline]
-    fn visit(&self, now: Instant) -> Self::Visit<'_> {
-        self.0.shell.visit((), now)
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
+        self.0.shell.visit((), now, step)
     }
 
     #[inline]

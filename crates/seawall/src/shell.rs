@@ -1,9 +1,8 @@
 //! The shell around machines: a short mutex, and the telling of what changed once it is released.
 //!
 //! ```text
-//!   visit(now)   lock ▸ apply elapsed time
-//!   …            one step of one call
-//!   drop         copy new transitions, if anybody listens ▸ unlock ▸ tell
+//!   visit(now, step)   lock ▸ apply elapsed time ▸ one step of one call
+//!                      ▸ copy new transitions, if anybody listens ▸ unlock ▸ tell
 //! ```
 //!
 //! Plain `std` mutex: a lock pair costs less than reading the clock, and the critical section is a few
@@ -18,7 +17,7 @@ use std::{
     },
 };
 
-use seawall_core::{Draw, Draws, Gate, Instant, Numbered, Parts, Visit};
+use seawall_core::{Draw, Draws, Gate, Instant, Numbered, Parts};
 
 use crate::observe::Teller;
 
@@ -68,57 +67,32 @@ impl<M> Shell<M> {
 }
 
 impl<M: Machines> Shell<M> {
-    /// Exclusive access, with elapsed time applied.
+    /// One step with exclusive access, after elapsed time has been applied.
     #[inline]
-    pub fn visit(&self, view: M::View, now: Instant) -> ShellVisit<'_, M> {
+    pub fn visit<R>(
+        &self,
+        view: M::View,
+        now: Instant,
+        step: impl FnOnce(Parts<'_, M::Gate>) -> R,
+    ) -> R {
         let mut machines = self.lock();
         let mut parts = machines.parts(view);
-        let seen = parts.events.last();
         parts.advance(now);
-        ShellVisit { machines, telling: Telling { teller: &self.teller, new: None }, view, seen }
-    }
-}
-
-/// Exclusive access to machines in a [`Shell`].
-#[derive(Debug)]
-pub struct ShellVisit<'a, M: Machines> {
-    // Fields are dropped in this order: unlock, then tell.
-    machines: MutexGuard<'a, M>,
-    telling: Telling<'a>,
-    view: M::View,
-    seen: u64,
-}
-
-impl<M: Machines> Visit for ShellVisit<'_, M> {
-    type Gate = M::Gate;
-
-    #[inline]
-    fn parts(&mut self) -> Parts<'_, M::Gate> {
-        self.machines.parts(self.view)
-    }
-}
-
-impl<M: Machines> Drop for ShellVisit<'_, M> {
-    #[inline]
-    fn drop(&mut self) {
-        let events = self.machines.parts(self.view).events;
-        if events.last() != self.seen && self.telling.teller.is_heard() {
-            self.telling.new = Some(events.after(self.seen).copied().collect());
+        let result = step(parts);
+        if machines.parts(view).events.has_news() {
+            self.tell(machines, view);
         }
+        result
     }
-}
 
-#[derive(Debug)]
-struct Telling<'a> {
-    teller: &'a Teller,
-    new: Option<Box<[Numbered]>>,
-}
-
-impl Drop for Telling<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(new) = &self.new {
-            self.teller.tell(new);
+    /// Copies what is new, unlocks, and only then tells it.
+    #[cold]
+    fn tell(&self, mut machines: MutexGuard<'_, M>, view: M::View) {
+        let news = machines.parts(view).events.news();
+        let news: Option<Box<[Numbered]>> = self.teller.is_heard().then(|| news.copied().collect());
+        drop(machines);
+        if let Some(news) = news {
+            self.teller.tell(&news);
         }
     }
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::{
     End, Gate, Instant, Outcome, Permit, Plan,
-    call::visit::{Entry, Parts, Shared, Visit},
+    call::visit::{Entry, Parts, Shared},
 };
 
 #[derive(Debug)]
@@ -28,6 +28,13 @@ impl<P: Copy + PartialEq> Running<P> {
         // `NEVER` stays `NEVER`: addition saturates.
         (self.hard, self.soft) = (self.hard + late, self.soft + late);
         self.moved = true;
+    }
+
+    /// The callee does not owe the answer yet: the configured limit runs from now, and the learned one, which knows
+    /// of no such callers, does not apply.
+    pub(super) fn excuse(&mut self, plan: &Plan, now: Instant) {
+        self.hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
+        self.soft = Instant::NEVER;
     }
 
     pub(super) fn late_after<G: Gate<Pick = P>>(
@@ -54,19 +61,26 @@ impl<P: Copy + PartialEq> Running<P> {
         parts.leave(pick, place, outcome);
     }
 
-    /// Ends an attempt nobody will hear of any more: a failure if `certain`, or by its age.
+    /// Ends an attempt nobody will hear of any more: a failure if `certain`, or by its age, if it was the callee's
+    /// turn.
     #[cold]
-    pub(super) fn end_unanswered<G: Gate<Pick = P>>(
+    pub(super) fn end_unanswered<S>(
         self,
-        parts: &mut Parts<'_, G>,
-        plan: &Plan,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
         certain: bool,
         now: Instant,
-    ) -> Outcome {
+    ) -> Outcome
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
         let age = now.since(self.started);
-        let failed = certain || age >= self.late_after(parts, plan);
+        let owed = shared.callee_owes();
+        let failed = certain || owed && age >= self.late_after(parts, shared.plan());
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
-        parts.learn_cut(self.entry.pick, age, now);
+        if owed {
+            parts.learn_cut(self.entry.pick, age, now);
+        }
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, age), now);
         parts.leave(pick, place, outcome);
@@ -123,7 +137,8 @@ impl<P: Copy> Stream<P> {
         outcome: Outcome,
         now: Instant,
     ) {
-        if let Some((permit, _)) = self.open.take() {
+        if let Some((permit, good_at)) = self.open.take() {
+            let permit = if good_at <= now { permit.overtaken() } else { permit };
             parts.judge(self.pick, permit, End::new(outcome, self.took), now);
             self.outcome = outcome;
         }
@@ -139,13 +154,13 @@ pub(super) fn close_stream<S>(
 ) where
     S: Shared,
 {
-    let mut visit = shared.visit(now);
-    let mut parts = visit.parts();
-    let judged_good = stream.open.is_none() && stream.outcome == Outcome::Success;
-    if judged_good && outcome == Outcome::Failure {
-        parts.counts.broke_off_late += 1;
-    }
-    stream.judge(&mut parts, outcome, now);
-    parts.leave(stream.pick, stream.place, stream.outcome);
-    parts.counts.calls.end(stream.outcome);
+    shared.visit(now, |mut parts| {
+        let judged_good = stream.open.is_none() && stream.outcome == Outcome::Success;
+        if judged_good && outcome == Outcome::Failure {
+            parts.counts.broke_off_late += 1;
+        }
+        stream.judge(&mut parts, outcome, now);
+        parts.leave(stream.pick, stream.place, stream.outcome);
+        parts.counts.calls.end(stream.outcome);
+    });
 }

@@ -5,37 +5,33 @@
 
 use crate::{
     Gate, Instant, Pattern, Reason, Refusal, Stopped, Verdict,
-    call::{Action, Call, Finish, Last, Parts, Repeat, Shared, State, Visit, attempt::Wait},
+    call::{Action, Call, Finish, Last, Parts, Repeat, Shared, State, attempt::Wait, visit::Entry},
 };
 
 impl<P: Copy + PartialEq> Call<P> {
     /// After an answer that was not a success: another attempt, or the end.
     #[cold]
-    pub(super) fn follow<S>(
-        &mut self,
-        parts: &mut Parts<'_, S::Gate>,
-        shared: &S,
-        verdict: &Verdict,
-        now: Instant,
-    ) -> Action
+    pub(super) fn follow<S>(&mut self, shared: &S, verdict: &Verdict, now: Instant) -> Action
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        match self.grant(parts, shared, verdict, now) {
+        shared.visit(now, |mut parts| match self.grant(&mut parts, shared, verdict, None, now) {
             Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
             Err(stopped) => {
                 parts.counts.calls.end(verdict.outcome);
                 self.done(stopped)
             }
-        }
+        })
     }
 
     /// Whether another attempt may follow one that ended with `verdict`, and when. It is paid for.
+    /// `running`: one that is to be cut for it, has not been, and so is not yet held against the gate.
     pub(super) fn grant<S>(
         &self,
         parts: &mut Parts<'_, S::Gate>,
         shared: &S,
         verdict: &Verdict,
+        running: Option<&Entry<P>>,
         now: Instant,
     ) -> Result<Wait, Stopped>
     where
@@ -61,7 +57,13 @@ impl<P: Copy + PartialEq> Call<P> {
         if until >= self.give_up_at {
             return Err(Stopped::Deadline);
         }
-        parts.gate.ready_by(until, now).map_err(Stopped::Refused)?;
+        let ready = match running {
+            None => parts.gate.ready_by(until, now),
+            Some(Entry { pick, permit, .. }) => {
+                parts.gate.ready_had_failed(*pick, permit, until, now)
+            }
+        };
+        ready.map_err(Stopped::Refused)?;
         // Free only while every endpoint this call has tried is still remembered.
         let free = plan.free_if_unreached
             && !verdict.reached
@@ -88,28 +90,31 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let mut visit = shared.visit(now);
-        let mut parts = visit.parts();
-        let stopped = if now >= self.give_up_at {
-            Stopped::Deadline
-        } else if !wait.is_covered(&mut parts, &self.picks, now) {
-            Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
-        } else {
-            match self.start(&mut parts, shared.plan(), now, || shared.draw()) {
-                Ok(action) => return action,
-                Err(refusal) => Stopped::Refused(refusal),
+        shared.visit(now, |mut parts| {
+            let stopped = if now >= self.give_up_at {
+                Stopped::Deadline
+            } else if !shared.can_repeat() {
+                // It could when the retry was granted: what was sent since then has outgrown its buffer.
+                Stopped::NotRepeatable
+            } else if !wait.is_covered(&mut parts, &self.picks, now) {
+                Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
+            } else {
+                match self.start(&mut parts, shared.plan(), now, || shared.draw()) {
+                    Ok(action) => return action,
+                    Err(refusal) => Stopped::Refused(refusal),
+                }
+            };
+            wait.cancel(&mut parts);
+            match last {
+                Last::Answered(outcome) => {
+                    parts.counts.calls.end(outcome);
+                    self.done(stopped)
+                }
+                Last::Cut(limit) => {
+                    parts.counts.calls.failed += 1;
+                    Action::Done(Finish::TimedOut { limit, stopped })
+                }
             }
-        };
-        wait.cancel(&mut parts);
-        match last {
-            Last::Answered(outcome) => {
-                parts.counts.calls.end(outcome);
-                self.done(stopped)
-            }
-            Last::Cut(limit) => {
-                parts.counts.calls.failed += 1;
-                Action::Done(Finish::TimedOut { limit, stopped })
-            }
-        }
+        })
     }
 }

@@ -1,15 +1,18 @@
 //! The composition, driven by hand: a policy's machines in a `RefCell`, time as a number.
 
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell, RefMut};
+use core::cell::{Cell, RefCell};
 
 use proptest::prelude::*;
 
 use super::*;
+
 use crate::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Draw, Draws,
     EventRing, Phase, Picker, Ratio, Retry, RetryBudget, RetryConfig, TimeoutConfig,
 };
+
+mod endings;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -17,6 +20,8 @@ struct House<G> {
     machines: RefCell<Machines<G>>,
     plan: Plan,
     draws: Cell<u64>,
+    repeatable: Cell<bool>,
+    owed: Cell<bool>,
 }
 
 struct Machines<G> {
@@ -30,15 +35,20 @@ struct Machines<G> {
 
 impl<G: Gate> Shared for House<G> {
     type Gate = G;
-    type Visit<'a>
-        = RefMut<'a, Machines<G>>
-    where
-        Self: 'a;
 
-    fn visit(&self, now: Instant) -> RefMut<'_, Machines<G>> {
-        let mut machines = self.machines.borrow_mut();
-        machines.parts().advance(now);
-        machines
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, G>) -> R) -> R {
+        let Machines { gate, budget, bulkhead, timeout, counts, events } =
+            &mut *self.machines.borrow_mut();
+        let mut parts = Parts {
+            gate,
+            budget: budget.as_mut(),
+            bulkhead: bulkhead.as_mut(),
+            timeout: timeout.as_mut(),
+            counts,
+            events,
+        };
+        parts.advance(now);
+        step(parts)
     }
 
     fn plan(&self) -> &Plan {
@@ -49,21 +59,13 @@ impl<G: Gate> Shared for House<G> {
         self.draws.set(self.draws.get() + 1);
         Draws::nth(11, self.draws.get())
     }
-}
 
-impl<G: Gate> Visit for RefMut<'_, Machines<G>> {
-    type Gate = G;
+    fn can_repeat(&self) -> bool {
+        self.repeatable.get()
+    }
 
-    fn parts(&mut self) -> Parts<'_, G> {
-        let Machines { gate, budget, bulkhead, timeout, counts, events } = &mut **self;
-        Parts {
-            gate,
-            budget: budget.as_mut(),
-            bulkhead: bulkhead.as_mut(),
-            timeout: timeout.as_mut(),
-            counts,
-            events,
-        }
+    fn callee_owes(&self) -> bool {
+        self.owed.get()
     }
 }
 
@@ -76,7 +78,13 @@ fn house<G>(gate: G, plan: Plan) -> House<G> {
         counts: Counts::default(),
         events: EventRing::new(),
     };
-    House { machines: RefCell::new(machines), plan, draws: Cell::new(0) }
+    House {
+        machines: RefCell::new(machines),
+        plan,
+        draws: Cell::new(0),
+        repeatable: Cell::new(true),
+        owed: Cell::new(true),
+    }
 }
 
 fn retry(max_retries: u32) -> Option<Retry> {
@@ -426,52 +434,6 @@ fn an_open_breaker_ends_the_retries_without_charging() {
         panic!("{finish:?}")
     };
     assert_eq!((refusal.by, refusal.reason), (Pattern::CircuitBreaker, Reason::Open));
-}
-
-#[test]
-fn a_stream_is_judged_at_its_end_or_once_it_has_flowed_long_enough() {
-    let head = |attempt, verdict| Event::Head { attempt, verdict };
-    for (late, body, failures) in
-        [(false, Verdict::FAILURE, 1), (true, Verdict::FAILURE, 0), (false, Verdict::SUCCESS, 0)]
-    {
-        let house = house(breaker(), Plan { deadline: Some(500 * MS), ..Plan::default() });
-        house.machines.borrow_mut().bulkhead =
-            Some(Bulkhead::new(&BulkheadConfig::default()).unwrap());
-        let mut call = Call::new(Ask::default());
-        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
-        assert!(matches!(call.on(&house, head(1, Verdict::SUCCESS), at(10)), Action::Done(_)));
-        assert_eq!(call.wake_at(), at(1_010), "a second, although the deadline is shorter");
-        if late {
-            assert_eq!(call.on(&house, Event::Tick, at(1_010)), Action::Wait);
-            assert_eq!(call.wake_at(), Instant::NEVER);
-        }
-        assert_eq!(house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running, 1);
-        assert_eq!(call.on(&house, ended(1, body), at(1_500)), Action::Wait);
-        let machines = house.machines.borrow();
-        assert_eq!(machines.bulkhead.as_ref().unwrap().snapshot().running, 0);
-        assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(1_500)).failures, failures);
-        assert_eq!(machines.counts.broke_off_late, u64::from(late));
-        assert_eq!(machines.counts.calls.in_flight() + machines.counts.attempts.in_flight(), 0);
-    }
-}
-
-#[test]
-fn a_bad_head_is_reported_at_once_and_a_client_that_leaves_says_nothing() {
-    let house = house(breaker(), Plan::default());
-    let mut call = Call::new(Ask::default());
-    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
-    let _ = call.on(&house, Event::Head { attempt: 1, verdict: Verdict::PERMANENT }, at(10));
-    assert_eq!(house.machines.borrow().gate.as_ref().unwrap().snapshot(at(10)).failures, 1);
-    call.abandon(&house, at(20), false);
-    assert_eq!(house.machines.borrow().counts.calls.failed, 1);
-
-    let mut call = Call::new(Ask::default());
-    assert_eq!(call.begin(&house, at(30)), Action::Start { attempt: 1 });
-    let _ = call.on(&house, Event::Head { attempt: 1, verdict: Verdict::SUCCESS }, at(40));
-    call.abandon(&house, at(9_000), false);
-    let machines = house.machines.borrow();
-    assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(9_000)).failures, 1, "unchanged");
-    assert_eq!((machines.counts.calls.ignored, machines.counts.calls.in_flight()), (1, 0));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! What a call needs of the machines it shares with other calls.
 //!
 //! ```text
-//!   Shared   where the machines live: behind a mutex, in a RefCell, …       visit(now) ▸ Visit
-//!   Visit    exclusive access for one short step                            parts() ▸ Parts
+//!   Shared   where the machines live: behind a mutex, in a RefCell, …       visit(now, step)
 //!   Parts    the machines, and the verbs a Call may use on them
 //! ```
 //!
-//! A visit begins with [`Parts::advance`] and ends when it is dropped: there a shared shell unlocks and only
-//! then tells others what changed. Nobody reaches a machine any other way.
+//! A visit is one short step with exclusive access. It begins with [`Parts::advance`], and after it the shared
+//! place unlocks and only then tells others what changed. Nobody reaches a machine any other way. The step is a
+//! closure and not a guard that is dropped: so its end cannot be forgotten, and costs no call of its own.
 
 use core::time::Duration;
 
@@ -20,13 +20,9 @@ use crate::{
 pub trait Shared {
     /// The gate among them.
     type Gate: Gate;
-    /// Exclusive access to them.
-    type Visit<'a>: Visit<Gate = Self::Gate>
-    where
-        Self: 'a;
 
-    /// Exclusive access, with elapsed time applied.
-    fn visit(&self, now: Instant) -> Self::Visit<'_>;
+    /// Runs one step with exclusive access, after elapsed time has been applied.
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R;
     /// What every call does.
     fn plan(&self) -> &Plan;
     /// One random number.
@@ -38,18 +34,21 @@ pub trait Shared {
     fn can_repeat(&self) -> bool {
         true
     }
+
+    /// Whether the callee owes the answer: not while it still waits for what our own caller is slow to send.
+    /// Until it does, no limit on an attempt cuts, and an attempt given up is not its failure.
+    #[inline]
+    fn callee_owes(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Shared> Shared for &S {
     type Gate = S::Gate;
-    type Visit<'a>
-        = S::Visit<'a>
-    where
-        Self: 'a;
 
     #[inline]
-    fn visit(&self, now: Instant) -> Self::Visit<'_> {
-        (**self).visit(now)
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
+        (**self).visit(now, step)
     }
 
     #[inline]
@@ -66,15 +65,11 @@ impl<S: Shared> Shared for &S {
     fn can_repeat(&self) -> bool {
         (**self).can_repeat()
     }
-}
 
-/// Exclusive access to shared machines, for one step of one call.
-pub trait Visit {
-    /// The gate among them.
-    type Gate: Gate;
-
-    /// The machines.
-    fn parts(&mut self) -> Parts<'_, Self::Gate>;
+    #[inline]
+    fn callee_owes(&self) -> bool {
+        (**self).callee_owes()
+    }
 }
 
 /// The machines of a call, wherever they live. What is `None` is not configured.
@@ -124,8 +119,7 @@ impl<G: Gate> Parts<'_, G> {
             None => None,
             Some(Admission::Go(place)) => Some(place),
             Some(Admission::No(refusal)) => {
-                self.judge(pick, permit, End::new(Outcome::Ignored, Duration::ZERO), now);
-                self.gate.leave(pick);
+                self.gate.withdraw(pick, permit, now);
                 return Err(refusal);
             }
         };

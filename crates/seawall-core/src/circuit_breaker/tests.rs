@@ -292,7 +292,7 @@ proptest! {
                 model.end(id, generation, outcome, now);
             }
             prop_assert_eq!(real.phase(now), model.phase);
-            let alive = real.probes.iter().filter(|began| **began != Instant::NEVER).count();
+            let alive = real.probes.iter().filter(|place| **place != Place::FREE).count();
             prop_assert_eq!(alive, model.probes.len(), "places held by probes");
         }
         // Whatever state that was, once good answers come it closes.

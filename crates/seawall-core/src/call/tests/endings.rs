@@ -1,0 +1,226 @@
+//! How attempts end that do not simply answer: streams, slow callers, probes, retries that come too late.
+
+use super::*;
+
+/// Half-open: one success closes it, and one more failure opens it again.
+fn half_open() -> House<Option<CircuitBreaker>> {
+    let config =
+        CircuitBreakerConfig { failures: 1, successes: 1, ..CircuitBreakerConfig::default() };
+    let house = house(Some(CircuitBreaker::new(&config).unwrap()), Plan::default());
+    drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+    house
+}
+
+/// A call whose good head has come, ten milliseconds after it began.
+fn streaming<G: Gate>(house: &House<G>, now: u64) -> Call<G::Pick> {
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(house, at(now)), Action::Start { attempt: 1 });
+    let head = Event::Head { attempt: 1, verdict: Verdict::SUCCESS };
+    assert!(matches!(call.on(house, head, at(now + 10)), Action::Done(_)));
+    call
+}
+
+#[test]
+fn a_stream_is_judged_at_its_end_or_once_it_has_flowed_long_enough() {
+    let head = |attempt, verdict| Event::Head { attempt, verdict };
+    for (late, body, failures) in
+        [(false, Verdict::FAILURE, 1), (true, Verdict::FAILURE, 0), (false, Verdict::SUCCESS, 0)]
+    {
+        let house = house(breaker(), Plan { deadline: Some(500 * MS), ..Plan::default() });
+        house.machines.borrow_mut().bulkhead =
+            Some(Bulkhead::new(&BulkheadConfig::default()).unwrap());
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        assert!(matches!(call.on(&house, head(1, Verdict::SUCCESS), at(10)), Action::Done(_)));
+        assert_eq!(call.wake_at(), at(1_010), "a second, although the deadline is shorter");
+        if late {
+            assert_eq!(call.on(&house, Event::Tick, at(1_010)), Action::Wait);
+            assert_eq!(call.wake_at(), Instant::NEVER);
+        }
+        assert_eq!(house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running, 1);
+        assert_eq!(call.on(&house, ended(1, body), at(1_500)), Action::Wait);
+        let machines = house.machines.borrow();
+        assert_eq!(machines.bulkhead.as_ref().unwrap().snapshot().running, 0);
+        assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(1_500)).failures, failures);
+        assert_eq!(machines.counts.broke_off_late, u64::from(late));
+        assert_eq!(machines.counts.calls.in_flight() + machines.counts.attempts.in_flight(), 0);
+    }
+}
+
+#[test]
+fn a_bad_head_is_reported_at_once_and_a_client_that_leaves_says_nothing() {
+    let house = house(breaker(), Plan::default());
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    let _ = call.on(&house, Event::Head { attempt: 1, verdict: Verdict::PERMANENT }, at(10));
+    assert_eq!(house.machines.borrow().gate.as_ref().unwrap().snapshot(at(10)).failures, 1);
+    call.abandon(&house, at(20), false);
+    assert_eq!(house.machines.borrow().counts.calls.failed, 1);
+
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(30)), Action::Start { attempt: 1 });
+    let _ = call.on(&house, Event::Head { attempt: 1, verdict: Verdict::SUCCESS }, at(40));
+    call.abandon(&house, at(9_000), false);
+    let machines = house.machines.borrow();
+    assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(9_000)).failures, 1, "unchanged");
+    assert_eq!((machines.counts.calls.ignored, machines.counts.calls.in_flight()), (1, 0));
+}
+
+#[test]
+fn a_probe_whose_reader_pauses_has_succeeded_once_it_flowed_long_enough() {
+    let house = half_open();
+    let mut probe = streaming(&house, 62_000);
+    assert_eq!(phase(&house), Some(Phase::HalfOpen));
+    // Nobody polls the probe's body; another call comes after a second.
+    drive(&house, Ask::default(), at(63_010), MS, Verdict::IGNORED);
+    assert_eq!(phase(&house), Some(Phase::Closed));
+    // What becomes of the body says nothing any more.
+    assert_eq!(probe.on(&house, ended(1, Verdict::FAILURE), at(500_000)), Action::Wait);
+    assert_eq!(phase(&house), Some(Phase::Closed));
+    let counts = house.machines.borrow().counts;
+    assert_eq!((counts.calls.in_flight(), counts.attempts.in_flight()), (0, 0));
+}
+
+#[test]
+fn a_probe_that_breaks_off_before_that_is_a_failure() {
+    let house = half_open();
+    let mut probe = streaming(&house, 62_000);
+    assert_eq!(probe.on(&house, ended(1, Verdict::FAILURE), at(62_500)), Action::Wait);
+    assert_eq!(phase(&house), Some(Phase::Open));
+}
+
+#[test]
+fn a_probe_settled_by_time_does_not_give_up_the_place_of_another() {
+    let config = CircuitBreakerConfig {
+        failures: 1,
+        successes: 3,
+        half_open_calls: 1,
+        ..CircuitBreakerConfig::default()
+    };
+    let house = house(Some(CircuitBreaker::new(&config).unwrap()), Plan::default());
+    drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+    let mut first = streaming(&house, 62_000);
+    let mut second = streaming(&house, 63_010);
+    assert_eq!(first.on(&house, ended(1, Verdict::SUCCESS), at(63_100)), Action::Wait);
+    let mut third = Call::new(Ask::default());
+    let Action::Done(Finish::Refused(refusal)) = third.begin(&house, at(63_200)) else {
+        panic!("the second probe still has the only place")
+    };
+    assert_eq!(refusal.reason, Reason::ProbesOut);
+    let seen = house.machines.borrow().gate.as_ref().unwrap().snapshot(at(63_200));
+    assert_eq!(seen.half_open_successes, 1, "counted once");
+    assert_eq!(second.on(&house, ended(1, Verdict::SUCCESS), at(63_300)), Action::Wait);
+    assert!(matches!(third.begin(&house, at(63_300)), Action::Start { .. }), "now it is free");
+}
+
+#[test]
+fn while_the_caller_is_slow_to_send_no_limit_cuts_and_nobody_is_blamed() {
+    let plan = Plan {
+        retry: retry(2),
+        attempt: Some(100 * MS),
+        deadline: Some(1_000 * MS),
+        ..Plan::default()
+    };
+    let house = learned(breaker(), plan);
+    house.owed.set(false);
+    for n in 0..5u64 {
+        let begun = 1_000 + n * 2_000;
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(begun)), Action::Start { attempt: 1 });
+        while call.wake_at() < at(begun + 1_000) {
+            let now = call.wake_at();
+            assert_eq!(call.on(&house, Event::Tick, now), Action::Wait);
+        }
+        let cut = call.on(&house, Event::Tick, call.wake_at());
+        assert_eq!(cut, Action::Cancel { attempt: 1, limit: Limit::Deadline });
+        let _ = call.on(&house, Event::Cancelled { attempt: 1 }, at(begun + 1_000));
+    }
+    assert_eq!(phase(&house), None);
+    let counts = house.machines.borrow().counts;
+    assert_eq!((counts.attempts.ignored, counts.timed_out, counts.deadline_passed), (5, 0, 5));
+    let limit = house.machines.borrow().timeout.as_ref().unwrap().limit();
+    assert!(limit < 16 * MS, "nothing is learned from it: {limit:?}");
+}
+
+#[test]
+fn the_limit_runs_from_the_moment_the_callee_is_seen_to_owe_the_answer() {
+    let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+    house.owed.set(false);
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    assert_eq!(call.on(&house, Event::Tick, at(100)), Action::Wait);
+    house.owed.set(true);
+    assert_eq!(call.wake_at(), at(200));
+    let cut = call.on(&house, Event::Tick, at(200));
+    assert_eq!(cut, Action::Cancel { attempt: 1, limit: Limit::Attempt });
+    let _ = call.on(&house, Event::Cancelled { attempt: 1 }, at(200));
+    assert_eq!(house.machines.borrow().counts.attempts.failed, 1);
+}
+
+#[test]
+fn what_cannot_be_repeated_after_the_pause_gives_the_kept_answer_and_the_money_back() {
+    let house = house(breaker(), Plan { retry: retry(1), ..Plan::default() });
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
+    house.repeatable.set(false);
+    assert_eq!(
+        call.on(&house, Event::Tick, call.wake_at()),
+        Action::Done(Finish::Answer { attempt: 1, stopped: Stopped::NotRepeatable })
+    );
+    assert_eq!(house.machines.borrow().budget.as_ref().unwrap().snapshot().retries, 0);
+    assert_eq!(house.machines.borrow().counts.calls.failed, 1);
+}
+
+#[test]
+fn a_learned_limit_does_not_cut_what_would_open_the_breaker_on_its_own_retry() {
+    let house = learned(breaker(), Plan { retry: retry(1), ..Plan::default() });
+    for n in 0..4 {
+        drive(
+            &house,
+            Ask { repeat: Repeat::Never, ..Ask::default() },
+            at(1_000 + n),
+            MS,
+            Verdict::FAILURE,
+        );
+    }
+    let (finish, ended) = drive(&house, Ask::default(), at(2_000), 60 * MS, Verdict::SUCCESS);
+    assert_eq!(
+        (finish, ended),
+        (Finish::Answer { attempt: 1, stopped: Stopped::Succeeded }, at(2_060)),
+        "the fifth failure would refuse the retry it was cut for"
+    );
+}
+
+#[test]
+fn a_probe_may_take_four_learned_limits() {
+    let plan = Plan { retry: retry(2), ..Plan::default() };
+    for (took, closes) in [(55, true), (70, false)] {
+        let house = learned(picker(2), plan.clone());
+        while phase(&house) != Some(Phase::Open) {
+            let once = Ask { repeat: Repeat::Never, ..Ask::default() };
+            drive(&house, once, at(1_000), MS, Verdict::FAILURE);
+        }
+        let probes = at(61_000);
+        for _ in 0..3 {
+            drive(&house, Ask::default(), probes, took * MS, Verdict::SUCCESS);
+        }
+        let closed = phase(&house) == Some(Phase::Closed);
+        assert_eq!(closed, closes, "{took} ms where 10 were learned");
+    }
+}
+
+#[test]
+fn a_full_bulkhead_leaves_no_trace_at_the_endpoint() {
+    let house = house(picker(1), Plan::default());
+    drive(&house, Ask::default(), at(0), 100 * MS, Verdict::SUCCESS);
+    house.machines.borrow_mut().bulkhead =
+        Some(Bulkhead::new(&BulkheadConfig { max_concurrent: 0 }).unwrap());
+    for n in 0..50 {
+        let (finish, _) = drive(&house, Ask::default(), at(100 + n * 100), MS, Verdict::SUCCESS);
+        assert!(matches!(finish, Finish::Refused(_)), "{finish:?}");
+    }
+    let seen = house.machines.borrow().gate.snapshot(at(5_100)).next().unwrap();
+    assert_eq!((seen.attempts, seen.running), (1, 0));
+    assert!(seen.latency < 5 * MS, "it goes on fading: {:?}", seen.latency);
+}
