@@ -2,7 +2,7 @@
 
 use std::{future::Future, task::Poll, time::Duration};
 
-use seawall_core::{Ask, Finish, Repeat};
+use seawall_core::{Ask, Event, Finish, Repeat, Verdict};
 
 use crate::{
     Attempt, Classify, Ending, Error, Held, Plain, Policy, Refused, TimedOut, blocking,
@@ -67,7 +67,7 @@ impl<'p, C> Caller<'p, C> {
         Fut: Future<Output = Result<T, E>>,
     {
         let ask = self.ask();
-        run::run::<Plainly, _, _, _, _, _, _>(self.policy, ask, self.classify, operation, false)
+        run::run::<Plainly, _, _, _, _, _, _>(self.policy, ask, self.classify, operation)
     }
 
     /// As [`Policy::run_held`].
@@ -113,6 +113,11 @@ struct Plainly;
 
 impl<T, E> Door<&Policy, T, E> for Plainly {
     type Out = Result<T, Error<E>>;
+
+    #[inline]
+    fn event(attempt: u8, verdict: Verdict) -> Event {
+        Event::Ended { attempt, verdict }
+    }
 
     #[inline]
     fn good(value: T) -> Result<Self::Out, T> {

@@ -108,47 +108,38 @@ fn after_origin(elapsed: Duration) -> Instant {
 
 pin_project! {
     /// One wait at a time on a [`Clock`], always the same one; nothing is armed before it is polled.
+    #[project = Armed]
     #[derive(Debug, Default)]
-    pub(crate) struct Timer {
-        armed_for: Option<Instant>,
-        #[pin]
-        sleep: Option<Sleep>,
-        // Its place among the sleepers of a manual clock.
-        place: Option<(ManualClock, u64)>,
-    }
-
-    impl PinnedDrop for Timer {
-        fn drop(this: Pin<&mut Self>) {
-            if let Some((manual, ticket)) = &this.place {
-                let _forgotten = manual.sleepers().forget(*ticket);
-            }
-        }
+    pub(crate) enum Timer {
+        #[default]
+        Idle,
+        Sleeping { until: Instant, #[pin] sleep: Sleep },
+        Manual { place: Place },
     }
 }
 
 impl Timer {
     /// Ready once the clock shows `at`.
     pub(crate) fn poll_until(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         clock: &Clock,
         at: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let mut this = self.project();
-        if let Kind::Manual(manual) = &clock.0 {
-            let (manual, ticket) =
-                this.place.get_or_insert_with(|| (manual.clone(), manual.sleepers().ticket()));
-            return manual.poll_until(*ticket, at, cx);
-        }
-        if *this.armed_for != Some(at) {
-            let wait = at.since(clock.now());
-            if wait.is_zero() {
-                return Poll::Ready(());
+        loop {
+            match (self.as_mut().project(), &clock.0) {
+                (Armed::Manual { place }, _) => return place.poll_until(at, cx),
+                (Armed::Sleeping { until, sleep }, _) if *until == at => return sleep.poll(cx),
+                (_, Kind::Manual(manual)) => self.set(Self::Manual { place: manual.place() }),
+                (_, Kind::Fast { .. } | Kind::Tokio { .. }) => {
+                    let wait = at.since(clock.now());
+                    if wait.is_zero() {
+                        return Poll::Ready(());
+                    }
+                    self.set(Self::Sleeping { until: at, sleep: tokio::time::sleep(wait) });
+                }
             }
-            this.sleep.set(Some(tokio::time::sleep(wait)));
-            *this.armed_for = Some(at);
         }
-        this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
     }
 }
 
@@ -243,14 +234,8 @@ impl ManualClock {
         self.sleepers().waiting.iter().map(|(_, at, _)| *at).min()
     }
 
-    fn poll_until(&self, ticket: u64, at: Instant, cx: &Context<'_>) -> Poll<()> {
-        let _forgotten = self.sleepers().forget(ticket);
-        let mut sleepers = self.sleepers();
-        if self.now() >= at {
-            return Poll::Ready(());
-        }
-        sleepers.waiting.push((ticket, at, cx.waker().clone()));
-        Poll::Pending
+    fn place(&self) -> Place {
+        Place { manual: self.clone(), ticket: self.sleepers().ticket() }
     }
 
     fn block_until(&self, at: Instant) {
@@ -271,6 +256,32 @@ impl ManualClock {
 
     fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
         self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the sleepers of a manual clock, left when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    manual: ManualClock,
+    ticket: u64,
+}
+
+impl Place {
+    fn poll_until(&self, at: Instant, cx: &Context<'_>) -> Poll<()> {
+        let Self { manual, ticket } = self;
+        let _forgotten = manual.sleepers().forget(*ticket);
+        let mut sleepers = manual.sleepers();
+        if manual.now() >= at {
+            return Poll::Ready(());
+        }
+        sleepers.waiting.push((*ticket, at, cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _forgotten = self.manual.sleepers().forget(self.ticket);
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -51,7 +52,7 @@ impl<P: Copy + PartialEq> Attempt<P> {
 
     /// How much time the call has left from the start of this attempt; `None` without a deadline.
     #[must_use]
-    pub fn remaining(&self) -> Option<std::time::Duration> {
+    pub fn remaining(&self) -> Option<Duration> {
         (self.give_up_at != Instant::NEVER).then(|| self.give_up_at.since(self.started))
     }
 }
@@ -67,13 +68,16 @@ pub struct Ending<T, E> {
     /// Attempts that did not succeed.
     pub history: History,
     /// From its beginning to its end.
-    pub took: std::time::Duration,
+    pub took: Duration,
 }
 
 /// What a door makes of a call's end.
 pub(crate) trait Door<S: Driven, T, E> {
     /// What its caller gets.
     type Out;
+
+    /// What an answer is to the call: its end, or only its head.
+    fn event(attempt: u8, verdict: Verdict) -> Event;
 
     /// Of a good answer, if there is nothing more to it; the value comes back where there is.
     fn good(value: T) -> Result<Self::Out, T>;
@@ -89,7 +93,6 @@ pub(crate) fn run<D, S, T, E, C, F, Fut>(
     ask: Ask,
     classify: &C,
     operation: F,
-    heads: bool,
 ) -> impl Future<Output = D::Out> + use<'_, D, S, T, E, C, F, Fut>
 where
     D: Door<S, T, E>,
@@ -98,7 +101,7 @@ where
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    Run::<_, _, _, _, _, _, D>::new(Guard::new(shared, ask), classify, operation, heads)
+    Run::<_, _, _, _, _, _, D>::new(Guard::new(shared, ask), classify, operation)
 }
 
 /// Runs an operation to the head of its answer. What the answer holds (its place in the bulkhead, the judgement
@@ -115,7 +118,7 @@ where
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    run::<Holding, _, _, _, _, _, _>(shared, ask, classify, operation, true)
+    run::<Holding, _, _, _, _, _, _>(shared, ask, classify, operation)
 }
 
 /// The door that holds on to the call.
@@ -123,6 +126,10 @@ struct Holding;
 
 impl<S: Driven, T, E> Door<S, T, E> for Holding {
     type Out = (Ending<T, E>, Held<S>);
+
+    fn event(attempt: u8, verdict: Verdict) -> Event {
+        Event::Head { attempt, verdict }
+    }
 
     fn good(value: T) -> Result<Self::Out, T> {
         Err(value)
@@ -141,7 +148,6 @@ pin_project! {
         guard: Option<Guard<S>>,
         classify: &'c C,
         operation: F,
-        heads: bool,
         #[pin]
         future: Option<Fut>,
         #[pin]
@@ -156,12 +162,11 @@ pin_project! {
 
 impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
     #[inline]
-    fn new(guard: Guard<S>, classify: &'c C, operation: F, heads: bool) -> Self {
+    fn new(guard: Guard<S>, classify: &'c C, operation: F) -> Self {
         Self {
             guard: Some(guard),
             classify,
             operation,
-            heads,
             future: None,
             timer: Timer::default(),
             begun: None,
@@ -184,78 +189,127 @@ where
     type Output = D::Out;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Out> {
-        let mut this = self.project();
-        // Polled again after its end, it has nothing more to say.
-        let Some(guard) = this.guard.as_mut() else { return Poll::Pending };
-        let mut now = this.begun.unwrap_or_else(|| guard.clock().now());
-        let begun = now;
-        let mut action = match this.begun.replace(begun) {
-            None => guard.begin(now),
-            Some(_) => Action::Wait,
-        };
-        loop {
-            action = match action {
-                Action::Start { .. } => {
-                    *this.started = now;
-                    *this.answer = None;
-                    let operation = &mut *this.operation;
-                    this.future.set(Some(guard.watched(|call| operation(Attempt::of(call, now)))));
-                    Action::Wait
-                }
-                Action::Wait => {
-                    match ready!(hear(guard, this.future.as_mut(), this.timer.as_mut(), cx)) {
-                        Heard::Answer(answer) => {
-                            now = guard.clock().now();
-                            guard.watched(|_| this.future.set(None));
-                            let verdict = this.classify.classify(&answer);
-                            let attempt = guard.call().attempt();
-                            let event = ended(*this.heads, attempt, verdict);
-                            if verdict.outcome == Outcome::Success {
-                                // The call is over, and says so: the answer need not go by way of the ending.
-                                let action = guard.on(event, now);
-                                match answer.map(D::good) {
-                                    Ok(Ok(out)) => return Poll::Ready(out),
-                                    Ok(Err(value)) => *this.answer = Some(Ok(value)),
-                                    Err(error) => *this.answer = Some(Err(error)),
-                                }
-                                action
-                            } else {
-                                let ended = Ended::Answered(verdict.outcome);
-                                let attempted =
-                                    Attempted::new(attempt, begun, *this.started, now, ended);
-                                this.history.push(attempted.after(verdict.retry_after));
-                                *this.answer = Some(answer);
-                                guard.on(event, now)
-                            }
-                        }
-                        Heard::Tick => {
-                            // Two clocks: the timer's may be ahead of ours.
-                            now = guard.clock().now().max(guard.call().wake_at());
-                            guard.on(Event::Tick, now)
-                        }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Out> {
+        let this = self.as_mut().project();
+        if let (Some(guard), None) = (this.guard, *this.begun) {
+            let now = guard.clock().now();
+            *this.begun = Some(now);
+            match guard.begin(now) {
+                // As `obey` would, but in line.
+                Action::Start { .. } => self.as_mut().start(now),
+                action => {
+                    if let Some(end) = self.as_mut().obey(action, now) {
+                        return end;
                     }
                 }
-                Action::Cancel { attempt, limit } => {
+            }
+        }
+        loop {
+            let mut this = self.as_mut().project();
+            // Polled again after its end, it has nothing more to say.
+            let Some(guard) = this.guard else { return Poll::Pending };
+            let end = match ready!(hear(guard, this.future.as_mut(), this.timer, cx)) {
+                Heard::Answer(answer) => {
+                    let now = guard.clock().now();
                     guard.watched(|_| this.future.set(None));
-                    *this.answer = None;
-                    let ended = Ended::Cut(limit);
-                    this.history.push(Attempted::new(attempt, begun, *this.started, now, ended));
-                    guard.on(Event::Cancelled { attempt }, now)
+                    let verdict = this.classify.classify(&answer);
+                    if verdict.outcome == Outcome::Success {
+                        let action = guard.on(D::event(guard.call().attempt(), verdict), now);
+                        // The call is over: a good answer need not go by way of the ending.
+                        *this.answer = Some(match answer.map(D::good) {
+                            Ok(Ok(out)) => return Poll::Ready(out),
+                            Ok(Err(value)) => Ok(value),
+                            Err(error) => Err(error),
+                        });
+                        self.as_mut().obey(action, now)
+                    } else {
+                        self.as_mut().failed(answer, verdict, now)
+                    }
                 }
-                Action::Done(finish) => {
-                    let (answer, history) = (this.answer.take(), mem::take(this.history));
-                    let ending = Ending { answer, finish, history, took: now.since(begun) };
-                    return D::ended(this.guard, ending);
+                Heard::Tick => {
+                    // Two clocks: the timer's may be ahead of ours.
+                    let now = guard.clock().now().max(guard.call().wake_at());
+                    let action = guard.on(Event::Tick, now);
+                    self.as_mut().obey(action, now)
                 }
             };
+            if let Some(end) = end {
+                return end;
+            }
         }
     }
 }
 
-#[inline]
-fn ended(heads: bool, attempt: u8, verdict: Verdict) -> Event {
-    if heads { Event::Head { attempt, verdict } } else { Event::Ended { attempt, verdict } }
+/// Methods take the driver by one pointer, not its parts by ten.
+impl<S, T, E, C, F, Fut, D> Run<'_, S, T, E, C, F, Fut, D>
+where
+    S: Driven,
+    F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
+    D: Door<S, T, E>,
+{
+    #[inline]
+    fn start(self: Pin<&mut Self>, now: Instant) {
+        let mut this = self.project();
+        if let Some(guard) = this.guard {
+            *this.started = now;
+            let operation = this.operation;
+            this.future.set(Some(guard.watched(|call| operation(Attempt::of(call, now)))));
+        }
+    }
+
+    #[cold]
+    fn failed(
+        mut self: Pin<&mut Self>,
+        answer: Result<T, E>,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Option<Poll<D::Out>> {
+        self.as_mut().note(Ended::Answered(verdict.outcome), verdict.retry_after, now);
+        let this = self.as_mut().project();
+        *this.answer = Some(answer);
+        let guard = this.guard.as_mut()?;
+        let action = guard.on(D::event(guard.call().attempt(), verdict), now);
+        self.obey(action, now)
+    }
+
+    /// Does as it is told, until it is told to wait or to return.
+    #[inline(never)]
+    fn obey(mut self: Pin<&mut Self>, mut action: Action, now: Instant) -> Option<Poll<D::Out>> {
+        loop {
+            action = match action {
+                Action::Start { .. } => {
+                    *self.as_mut().project().answer = None;
+                    self.start(now);
+                    return None;
+                }
+                Action::Wait => return None,
+                Action::Cancel { attempt, limit } => {
+                    self.as_mut().note(Ended::Cut(limit), None, now);
+                    let mut this = self.as_mut().project();
+                    *this.answer = None;
+                    let guard = this.guard.as_mut()?;
+                    guard.watched(|_| this.future.set(None));
+                    guard.on(Event::Cancelled { attempt }, now)
+                }
+                Action::Done(finish) => {
+                    let this = self.project();
+                    let (answer, history) = (this.answer.take(), mem::take(this.history));
+                    let took = now.since(this.begun.unwrap_or(now));
+                    return Some(D::ended(this.guard, Ending { answer, finish, history, took }));
+                }
+            };
+        }
+    }
+
+    /// Writes down how the running attempt ended, if not well.
+    fn note(self: Pin<&mut Self>, ended: Ended, retry_after: Option<Duration>, now: Instant) {
+        let this = self.project();
+        if let Some(guard) = this.guard {
+            let (attempt, begun) = (guard.call().attempt(), this.begun.unwrap_or(now));
+            let attempted = Attempted::new(attempt, begun, *this.started, now, ended);
+            this.history.push(attempted.after(retry_after));
+        }
+    }
 }
 
 /// Asks the operation, and only if it is not ready the clock.
@@ -302,7 +356,7 @@ mod tests {
     fn a_ready_operation_costs_two_readings_of_the_clock() {
         let manual = ManualClock::new();
         let policy = Policy::builder("orders")
-            .deadline(std::time::Duration::from_secs(2))
+            .deadline(Duration::from_secs(2))
             .retry(RetryConfig::default())
             .circuit_breaker(CircuitBreakerConfig::default())
             .bulkhead(BulkheadConfig::default())
