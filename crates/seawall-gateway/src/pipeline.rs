@@ -20,7 +20,7 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use seawall::{
     Held,
-    core::{Ask, Finish, Instant, Pattern, Refusal, Repeat, Stopped},
+    core::{Ask, Finish, Instant, Pattern, Reason, Refusal, Repeat, Stopped},
 };
 
 use crate::{
@@ -57,9 +57,16 @@ struct Refused {
     retry_after: Option<Duration>,
 }
 
+impl Refused {
+    /// With the time the machines know, or the default where they know none: what no time helps has neither.
+    fn new(own: Own, known: Option<Duration>) -> Self {
+        Self { own, retry_after: own.retry_after_default().map(|default| known.unwrap_or(default)) }
+    }
+}
+
 impl<O: Into<Own>> From<O> for Refused {
     fn from(own: O) -> Self {
-        Self { own: own.into(), retry_after: None }
+        Self::new(own.into(), None)
     }
 }
 
@@ -92,12 +99,12 @@ async fn forward(
         (Some(Err(error)), Finish::Answer { stopped, .. }) => {
             Err(told(error.into(), stopped, &route, clock.now()))
         }
+        // The upstream had not been given what it is to answer.
+        (_, Finish::TimedOut { .. }) if upload.starved() => Err(Own::SlowRequest.into()),
         (_, Finish::TimedOut { stopped, .. }) => {
             Err(told(Own::Timeout, stopped, &route, clock.now()))
         }
-        (_, Finish::Refused(refusal)) => {
-            Err(Refused { own: of(refusal), retry_after: refusal.retry_after })
-        }
+        (_, Finish::Refused(refusal)) => Err(refused(refusal)),
         (None, Finish::Answer { .. }) => Err(Own::Incomplete.into()),
     }
 }
@@ -134,24 +141,27 @@ fn repeat(head: &request::Parts) -> Repeat {
     }
 }
 
-/// Why there is no answer, with the soonest time at which there may be one.
+/// Why there is no answer. To come again makes sense when what stopped the retries admits one, or else when an
+/// endpoint does.
 fn told(own: Own, stopped: Stopped, route: &Route, now: Instant) -> Refused {
-    if own == Own::BrokenRequest {
-        return own.into();
-    }
-    let refused = match stopped {
+    let known = match stopped {
         Stopped::Refused(refusal) => refusal.retry_after,
         _ => None,
     };
-    let retry_after = refused.or_else(|| route.upstream.ready_in(now)).unwrap_or_default();
-    Refused { own, retry_after: Some(retry_after) }
+    Refused::new(own, known.or_else(|| route.upstream.ready_in(now)))
 }
 
-fn of(refusal: Refusal) -> Own {
-    match refusal.by {
+/// Why there was no attempt.
+fn refused(refusal: Refusal) -> Refused {
+    let own = match refusal.by {
         Pattern::Bulkhead => Own::Full,
         Pattern::Deadline => Own::Timeout,
         _ => Own::Unavailable,
+    };
+    match refusal.reason {
+        // It ends when an operator says so, and nobody knows when.
+        Reason::ForcedOpen => Refused { own, retry_after: None },
+        _ => Refused::new(own, refusal.retry_after),
     }
 }
 
@@ -191,3 +201,31 @@ impl Watch for Watching {
 }
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_time_or_a_second_and_none_where_no_time_helps() {
+        let wait = Duration::from_secs(7);
+        for (refusal, own, retry_after) in [
+            (Refusal::new(Pattern::Pick, Reason::Open).after(wait), Own::Unavailable, Some(wait)),
+            (Refusal::new(Pattern::Pick, Reason::ForcedOpen), Own::Unavailable, None),
+            (Refusal::new(Pattern::Bulkhead, Reason::Full), Own::Full, Some(SECOND)),
+            (Refusal::new(Pattern::Deadline, Reason::TooLate), Own::Timeout, Some(SECOND)),
+        ] {
+            let refused = refused(refusal);
+            assert_eq!((refused.own, refused.retry_after), (own, retry_after), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_broken_request_is_not_asked_for_again_whatever_is_known() {
+        assert_eq!(Refused::new(Own::BrokenRequest, Some(SECOND)).retry_after, None);
+        assert_eq!(Refused::from(Own::NoRoute).retry_after, None);
+        assert_eq!(Refused::from(Own::Incomplete).retry_after, Some(SECOND));
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+}

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! `Proxy-Status` is what tells such an answer from an upstream's own with the same status. `Retry-After`
-//! goes with every 503, since that status invites a client to come again and it should know when; with
-//! another status only where the moment is known. Answers to what was not understood close the connection:
-//! where the next request begins on it is anyone's guess.
+//! goes with every 502, 503 and 504, since these invite a client to come again and it should know when: the
+//! moment at which the first breaker admits again, or a second where no machine knows a moment. The others
+//! lie in the request, and waiting mends none of them. Answers to what was not understood close the
+//! connection: where the next request begins on it is anyone's guess.
 
 use std::{
     fmt::Write,
@@ -36,6 +37,8 @@ pub enum Own {
     Malformed(Malformed),
     /// The request's body broke off or made no sense. 400, and the connection closes.
     BrokenRequest,
+    /// The request's body did not come before the deadline. 408, and the connection closes.
+    SlowRequest,
     /// The request has passed this gateway before. 508.
     Loop,
     /// No endpoint admits the request: breakers are open. 503.
@@ -68,6 +71,7 @@ impl Own {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Malformed(malformed) => malformed.status(),
             Self::BrokenRequest => StatusCode::BAD_REQUEST,
+            Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Unavailable | Self::Full | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Dns | Self::Refused | Self::Reset | Self::Garbage | Self::Incomplete => {
@@ -82,7 +86,7 @@ impl Own {
     pub const fn error(self) -> &'static str {
         match self {
             Self::NoRoute => "destination_not_found",
-            Self::Malformed(_) | Self::BrokenRequest => "http_request_error",
+            Self::Malformed(_) | Self::BrokenRequest | Self::SlowRequest => "http_request_error",
             Self::Loop => "proxy_loop_detected",
             Self::Unavailable => "destination_unavailable",
             Self::Full | Self::Crowded => "connection_limit_reached",
@@ -103,6 +107,7 @@ impl Own {
             Self::NoRoute => "no route matches the request",
             Self::Malformed(malformed) => malformed.words(),
             Self::BrokenRequest => "the request body broke off or is not valid",
+            Self::SlowRequest => "the request body did not come in time",
             Self::Loop => "the request has passed this gateway before",
             Self::Unavailable => "no endpoint takes requests at the moment",
             Self::Full => "as many requests are in progress as may be",
@@ -117,7 +122,31 @@ impl Own {
         }
     }
 
-    /// The answer to a request with `method`, with [`words`](Self::words) as its detail.
+    /// When to come again if nobody knows better: [`RETRY_AFTER_DEFAULT`] for what may pass, 502, 503 and 504.
+    /// `None` where waiting does not help, because the request itself is refused.
+    #[must_use]
+    pub const fn retry_after_default(self) -> Option<Duration> {
+        match self {
+            Self::NoRoute
+            | Self::Malformed(_)
+            | Self::BrokenRequest
+            | Self::SlowRequest
+            | Self::Loop => None,
+            Self::Unavailable
+            | Self::Full
+            | Self::Crowded
+            | Self::Dns
+            | Self::Refused
+            | Self::ConnectTimeout
+            | Self::Reset
+            | Self::Garbage
+            | Self::Incomplete
+            | Self::Timeout => Some(RETRY_AFTER_DEFAULT),
+        }
+    }
+
+    /// The answer to a request with `method`, with [`words`](Self::words) as its detail, and with a
+    /// `Retry-After` if there is a time after which to come again.
     #[must_use]
     pub fn respond(self, method: &Method, retry_after: Option<Duration>) -> Response<Full<Bytes>> {
         self.respond_with(method, retry_after, self.words())
@@ -153,11 +182,7 @@ impl Own {
         if let Ok(reason) = HeaderValue::try_from(reason) {
             headers.insert(PROXY_STATUS, reason);
         }
-        let known = match status {
-            StatusCode::SERVICE_UNAVAILABLE => Some(retry_after.unwrap_or_default()),
-            _ => retry_after,
-        };
-        if let Some(wait) = known {
+        if let Some(wait) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         if self.closes() {
@@ -167,7 +192,7 @@ impl Own {
     }
 
     const fn closes(self) -> bool {
-        matches!(self, Self::Malformed(_) | Self::BrokenRequest | Self::Crowded)
+        matches!(self, Self::Malformed(_) | Self::BrokenRequest | Self::SlowRequest | Self::Crowded)
     }
 }
 
@@ -235,6 +260,11 @@ fn quotable(text: &str) -> String {
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// One second, the least that the field can say: that a known moment is missing means that nothing speaks against
+/// coming again. An endpoint admits, or a place is free with the next answer; and an upstream that is not well
+/// is kept from harm by its breakers, which do know.
+pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+
 /// Five minutes, as Envoy and linkerd cap it: no upstream may silence a client for longer by one field.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
@@ -276,14 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_rounded_up_and_goes_with_every_503() {
+    fn retry_after_is_rounded_up() {
         for (own, hint, field) in [
             (Own::Unavailable, Some(1_001), Some("2")),
             (Own::Unavailable, Some(2_000), Some("2")),
             (Own::Full, Some(1), Some("1")),
             (Own::Full, Some(0), Some("1")),
-            (Own::Crowded, None, Some("1")),
-            (Own::Timeout, None, None),
+            (Own::Full, None, None),
             (Own::Timeout, Some(5_500), Some("6")),
         ] {
             let answer = own.respond(&Method::GET, hint.map(Duration::from_millis));
@@ -292,6 +321,32 @@ mod tests {
         }
         let longest = Own::Full.respond(&Method::GET, Some(Duration::MAX));
         assert_eq!(longest.headers()[RETRY_AFTER], u64::MAX.to_string());
+    }
+
+    #[test]
+    fn what_may_pass_has_a_time_to_come_again_and_what_waiting_does_not_mend_has_none() {
+        for own in [
+            Own::NoRoute,
+            Own::Malformed(Malformed::NoHost),
+            Own::Malformed(Malformed::Upgrade),
+            Own::BrokenRequest,
+            Own::SlowRequest,
+            Own::Loop,
+            Own::Unavailable,
+            Own::Full,
+            Own::Crowded,
+            Own::Dns,
+            Own::Refused,
+            Own::ConnectTimeout,
+            Own::Reset,
+            Own::Garbage,
+            Own::Incomplete,
+            Own::Timeout,
+        ] {
+            let may_pass = [502, 503, 504].contains(&own.status().as_u16());
+            let wait = own.retry_after_default();
+            assert_eq!(wait, may_pass.then_some(Duration::from_secs(1)), "{own:?}");
+        }
     }
 
     #[tokio::test]
@@ -306,7 +361,9 @@ mod tests {
 
     #[test]
     fn what_was_not_understood_closes_the_connection() {
-        for own in [Own::Malformed(Malformed::NoHost), Own::BrokenRequest, Own::Crowded] {
+        for own in
+            [Own::Malformed(Malformed::NoHost), Own::BrokenRequest, Own::SlowRequest, Own::Crowded]
+        {
             assert_eq!(own.respond(&Method::GET, None).headers()[CONNECTION], "close");
         }
         assert_eq!(Own::Malformed(Malformed::Upgrade).status(), 501);

@@ -59,6 +59,32 @@ async fn silence_between_bytes_breaks_the_body() {
 }
 
 #[tokio::test]
+async fn a_body_that_breaks_after_it_was_judged_good_is_counted_once_and_held_against_nobody() {
+    let gate = Arc::new(Notify::new());
+    let mut act = Act::then(HALF_SIZED, Step::Wait(Arc::clone(&gate)));
+    act.1.push(Step::Close);
+    let upstream = Upstream::start([act]).await;
+    let proxy = Proxy::start(&[upstream.addr]).await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.say(GET).await;
+    client.hear_until("half").await;
+    until("it is judged good", || proxy.breaker(upstream.addr).success_count == 1).await;
+    assert_eq!(proxy.counts().broke_off_late, 0);
+
+    gate.notify_one();
+    assert_eq!(client.rest().await.1, End::Reset);
+    proxy.counted("it has ended", |counts| counts.calls.in_flight == 0).await;
+    let counts = proxy.counts();
+    assert_eq!(counts.broke_off_late, 1);
+    for tally in [counts.calls, counts.attempts] {
+        assert_eq!((tally.started, tally.succeeded, tally.failed), (1, 1, 0), "{tally:?}");
+    }
+    let breaker = proxy.breaker(upstream.addr);
+    assert_eq!((breaker.success_count, breaker.failure_count), (1, 0));
+    proxy.leaves_nothing(&[&upstream]).await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_ignored_and_frees_the_upstream() {
     let upstream = Upstream::start([Act::then(HALF_SIZED, Step::Hang)]).await;
     let proxy = Proxy::start(&[upstream.addr]).await;

@@ -78,12 +78,17 @@ async fn a_dead_upstream_is_left_alone_until_the_moment_named_and_recovers_witho
     let mut client = Client::connect(proxy.addr).await;
     let mut last = Instant::now();
     // Each request makes up to three attempts, and five failures open the breaker.
+    let mut waits = Vec::new();
     for _ in 0..2 {
         last = Instant::now();
         let answer = client.ask(GET).await;
         assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
         assert!(answer.contains("error=connection_refused"), "{answer}");
+        waits.push(field(&answer, "retry-after").parse().unwrap());
     }
+    // Without a known moment a second; the failure that opens the breaker knows its period.
+    let known = whole_seconds(open_for.saturating_sub(last.elapsed()))..=whole_seconds(open_for);
+    assert!(waits[0] == 1 && known.contains(&waits[1]), "{waits:?}");
     assert_eq!(proxy.breaker(addr).state, "open");
     let opened = last..Instant::now();
 

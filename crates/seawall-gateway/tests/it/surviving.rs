@@ -138,6 +138,7 @@ async fn only_what_is_safe_is_sent_twice() {
         assert_eq!(seen.first(), seen.last(), "byte for byte");
         if status == "502" {
             assert!(answer.contains("error=connection_terminated"), "{answer}");
+            assert!(answer.contains("\r\nretry-after: 1\r\n"), "no moment is known: {answer}");
         }
         gateway.leaves_nothing(&[&upstream]).await;
     }
@@ -167,6 +168,7 @@ async fn a_hang_ends_with_the_deadline_and_says_so() {
     let answer = Client::connect(gateway.addr).await.ask(GET).await;
     assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
     assert!(answer.contains("error=http_response_timeout"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "no moment is known: {answer}");
     let counts = gateway.counts();
     assert_eq!((counts.deadline_passed, counts.attempts.failed), (1, 1), "older than half of it");
     gateway.leaves_nothing(&[&upstream]).await;
