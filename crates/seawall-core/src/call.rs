@@ -24,8 +24,10 @@
 //!   the answers that lie ready are read, and opens breakers of healthy callees. The deadline never moves.
 //! - While the callee still waits for what our own caller is slow to send, no limit on an attempt cuts, and an
 //!   attempt given up is not the callee's failure. The deadline cuts even then.
-//! - An attempt that ends without an answer is a failure if it ran at least as long as the learned limit, or,
-//!   while nothing is learned, [`Plan::late_after`]; a younger one is ignored.
+//! - An attempt that ends without an answer, or that a learned limit cuts, is a failure if it ran at least as long
+//!   as the learned limit, or, while nothing is learned, [`Plan::late_after`]; a younger one is ignored. So is one
+//!   younger than [`Plan::late_after`] if something else was answered there since it began: a hung callee answers
+//!   nothing, one that is slow under load does, and opening its breaker would make an outage of a slow second.
 
 mod attempt;
 mod protocol;
@@ -34,7 +36,7 @@ mod visit;
 
 use core::{mem, time::Duration};
 
-use attempt::{Running, Stream, Wait, close_stream};
+use attempt::{Cut, Running, Stream, Wait, close_stream};
 pub use protocol::{Action, Ask, Event, Finish, Limit, Repeat};
 use visit::Entry;
 pub use visit::{Counts, Parts, Shared, Tally};
@@ -58,7 +60,7 @@ pub struct Call<P: Copy = ()> {
 enum State<P> {
     Fresh,
     Running(Running<P>),
-    Cutting { running: Running<P>, limit: Limit, then: Option<Wait> },
+    Cutting { cut: Cut<P>, limit: Limit, then: Option<Wait> },
     Waiting { wait: Wait, last: Last },
     Streaming(Stream<P>),
     Over,
@@ -165,10 +167,10 @@ impl<P: Copy + PartialEq> Call<P> {
             // Running ▸ cutting, once a limit has passed.
             (State::Running(running), Event::Tick) => self.tick(shared, running, now),
             // Cutting ▸ waiting, or over.
-            (State::Cutting { running, limit, then }, Event::Cancelled { attempt })
+            (State::Cutting { cut, limit, then }, Event::Cancelled { attempt })
                 if attempt == self.attempt =>
             {
-                self.cut(shared, running, limit, then, now)
+                self.cut(shared, cut, limit, then, now)
             }
             // Waiting ▸ running, or over if the retry is refused.
             (State::Waiting { wait, last }, Event::Tick) if wait.until <= now => {
@@ -200,9 +202,9 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let (running, wait) = match mem::replace(&mut self.state, State::Over) {
-            State::Running(running) => (Some(running), None),
-            State::Cutting { running, then, .. } => (Some(running), then),
+        let (cut, wait) = match mem::replace(&mut self.state, State::Over) {
+            State::Running(running) => (Some(Cut::Running(running)), None),
+            State::Cutting { cut, then, .. } => (Some(cut), then),
             State::Waiting { wait, .. } => (None, Some(wait)),
             State::Streaming(stream) => {
                 return close_stream(shared, stream, Outcome::Ignored, now);
@@ -210,12 +212,10 @@ impl<P: Copy + PartialEq> Call<P> {
             State::Fresh | State::Over => return,
         };
         shared.visit(now, |mut parts| {
-            let cut_for_another = wait.is_some();
             let mut outcome = Outcome::Ignored;
-            if let Some(running) = running {
+            if let Some(cut) = cut {
                 parts.counts.panicked += u64::from(panicked);
-                let certain = panicked || cut_for_another;
-                outcome = running.end_unanswered(&mut parts, shared, certain, now);
+                outcome = cut.end(&mut parts, shared, panicked, now);
             }
             if let Some(wait) = wait {
                 wait.cancel(&mut parts);
@@ -360,7 +360,7 @@ impl<P: Copy + PartialEq> Call<P> {
             return Action::Wait;
         }
         if now >= self.give_up_at {
-            return self.cancel(running, Limit::Deadline, None);
+            return self.cancel(Cut::Running(running), Limit::Deadline, None);
         }
         if !shared.callee_owes() {
             running.excuse(shared.plan(), now);
@@ -374,26 +374,29 @@ impl<P: Copy + PartialEq> Call<P> {
             return Action::Wait;
         }
         if now >= running.hard {
-            return self.cancel(running, Limit::Attempt, None);
+            return self.cancel(Cut::Running(running), Limit::Attempt, None);
         }
-        // The learned limit: only if another attempt may follow, which is granted and paid for first.
-        let granted = shared.visit(now, |mut parts| {
-            self.grant(&mut parts, shared, &Verdict::FAILURE, Some(&running.entry), now)
-        });
-        match granted {
-            Ok(wait) => self.cancel(running, Limit::Learned, Some(wait)),
-            Err(_) => {
-                running.soft = Instant::NEVER;
-                self.state = State::Running(running);
-                Action::Wait
+        // The learned limit: only if another attempt may follow, which is granted and paid for first. Reported in
+        // the same visit, or several calls that see the breaker one failure short would open it together.
+        shared.visit(now, |mut parts| {
+            match self.grant(&mut parts, shared, &Verdict::FAILURE, Some(&running.entry), now) {
+                Ok(wait) => {
+                    let cut = running.cut_for_another(&mut parts, shared.plan(), now);
+                    self.cancel(cut, Limit::Learned, Some(wait))
+                }
+                Err(_) => {
+                    running.soft = Instant::NEVER;
+                    self.state = State::Running(running);
+                    Action::Wait
+                }
             }
-        }
+        })
     }
 
     fn cut<S>(
         &mut self,
         shared: &S,
-        running: Running<P>,
+        cut: Cut<P>,
         limit: Limit,
         then: Option<Wait>,
         now: Instant,
@@ -404,7 +407,7 @@ impl<P: Copy + PartialEq> Call<P> {
         shared.visit(now, |mut parts| {
             let own_limit = limit != Limit::Deadline;
             parts.counts.timed_out += u64::from(own_limit);
-            running.end_unanswered(&mut parts, shared, own_limit, now);
+            cut.end(&mut parts, shared, own_limit, now);
             let granted = match (then, limit) {
                 (Some(wait), _) => Ok(wait),
                 (None, Limit::Deadline) => {
@@ -424,8 +427,8 @@ impl<P: Copy + PartialEq> Call<P> {
         })
     }
 
-    fn cancel(&mut self, running: Running<P>, limit: Limit, then: Option<Wait>) -> Action {
-        self.state = State::Cutting { running, limit, then };
+    const fn cancel(&mut self, cut: Cut<P>, limit: Limit, then: Option<Wait>) -> Action {
+        self.state = State::Cutting { cut, limit, then };
         Action::Cancel { attempt: self.attempt, limit }
     }
 

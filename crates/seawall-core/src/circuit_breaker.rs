@@ -128,6 +128,7 @@ struct Tally {
     successes: u64,
     /// The failures in a row that opened it.
     opened_by: u32,
+    last_success: Instant,
     last_failure: Option<Instant>,
     changed: Option<Instant>,
     transitions: u64,
@@ -266,6 +267,7 @@ impl CircuitBreaker {
             (State::Closed { failures }, Outcome::Success) => {
                 *failures = 0;
                 self.tally.successes += 1;
+                self.tally.last_success = now;
                 None
             }
             _ => self.report_other(permit, end, now),
@@ -286,6 +288,7 @@ impl CircuitBreaker {
 
     fn succeeded(&mut self, now: Instant) -> Option<Transition> {
         self.tally.successes += 1;
+        self.tally.last_success = now;
         let State::HalfOpen { successes } = &mut self.state else { return None };
         *successes += 1;
         let successes = *successes;
@@ -324,6 +327,12 @@ impl CircuitBreaker {
     pub fn release(&mut self, now: Instant) -> Option<Transition> {
         matches!(self.state, State::ForcedOpen | State::ForcedClosed)
             .then(|| self.enter(State::Closed { failures: 0 }, Cause::Override, now))
+    }
+
+    /// Whether a success was reported since `at`.
+    #[must_use]
+    pub fn has_answered_since(&self, at: Instant) -> bool {
+        self.tally.last_success > at
     }
 
     /// Whether calls simply flow.

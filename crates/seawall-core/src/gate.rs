@@ -36,13 +36,15 @@ pub trait Gate {
     /// The refusal that would be given.
     fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal>;
 
-    /// As [`ready_by`](Self::ready_by), had the attempt that holds this permit failed now.
+    /// As [`ready_by`](Self::ready_by), for an attempt that would be made instead of one that holds this permit and
+    /// would be cut for it. Where there are several to choose from, only one that is not `tried` will do: to ask a
+    /// slow one twice makes it slower.
     ///
     /// # Errors
     /// The refusal that would be given.
-    fn ready_had_failed(
+    fn ready_instead(
         &self,
-        pick: Self::Pick,
+        tried: &[Option<Self::Pick>],
         permit: &Permit,
         at: Instant,
         now: Instant,
@@ -72,6 +74,9 @@ pub trait Gate {
 
     /// The endpoint's number in events.
     fn endpoint(pick: Self::Pick) -> u16;
+
+    /// Whether a success was reported from there since `at`: whatever is slow there, it does answer.
+    fn has_answered_since(&self, pick: Self::Pick, at: Instant) -> bool;
 
     /// Whether all is well there, so that latency seen there is worth learning downwards from.
     fn is_calm(&self, pick: Self::Pick) -> bool;
@@ -109,9 +114,9 @@ impl Gate for Option<CircuitBreaker> {
         self.as_ref().map_or(Ok(()), |breaker| breaker.ready_by(at, now))
     }
 
-    fn ready_had_failed(
+    fn ready_instead(
         &self,
-        _pick: (),
+        _tried: &[Option<()>],
         permit: &Permit,
         at: Instant,
         now: Instant,
@@ -145,6 +150,10 @@ impl Gate for Option<CircuitBreaker> {
     #[inline]
     fn endpoint(_pick: ()) -> u16 {
         0
+    }
+
+    fn has_answered_since(&self, _pick: (), at: Instant) -> bool {
+        self.as_ref().is_some_and(|breaker| breaker.has_answered_since(at))
     }
 
     #[inline]

@@ -39,6 +39,8 @@ struct Endpoint {
     running: u32,
     latency: u64,
     seen: Instant,
+    /// When it last answered well.
+    answered: Instant,
     attempts: u64,
     /// Picks it may yet have before all others while half-open.
     preferred: u32,
@@ -60,6 +62,7 @@ impl Picker {
             running: 0,
             latency: 0,
             seen: Instant::ORIGIN,
+            answered: Instant::ORIGIN,
             attempts: 0,
             preferred: 0,
         };
@@ -164,20 +167,15 @@ impl Gate for Picker {
         if ready { Ok(()) } else { Err(self.refusal(at, now)) }
     }
 
-    fn ready_had_failed(
+    fn ready_instead(
         &self,
-        pick: u16,
-        permit: &Permit,
+        tried: &[Option<u16>],
+        _permit: &Permit,
         at: Instant,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let ready = self.endpoints.iter().enumerate().any(|(n, endpoint)| {
-            if n == usize::from(pick) {
-                endpoint.breaker.ready_had_failed((), permit, at, now).is_ok()
-            } else {
-                endpoint.ready_by(at, now).is_ok()
-            }
-        });
+        let mut others = (0..self.endpoints.len()).filter(|n| !tried.contains(&Some(*n as u16)));
+        let ready = others.any(|n| self.endpoints[n].ready_by(at, now).is_ok());
         if ready { Ok(()) } else { Err(self.refusal(at, now)) }
     }
 
@@ -192,6 +190,7 @@ impl Gate for Picker {
         endpoint.learn(end, now);
         if end.outcome == Outcome::Success {
             endpoint.preferred = self.probes;
+            endpoint.answered = now;
         }
         let transition = endpoint.breaker.report((), permit, end, now);
         self.wake_at = self.wake_at.min(endpoint.wake_at());
@@ -223,6 +222,10 @@ impl Gate for Picker {
     #[inline]
     fn endpoint(pick: u16) -> u16 {
         pick
+    }
+
+    fn has_answered_since(&self, pick: u16, at: Instant) -> bool {
+        self.endpoints.get(usize::from(pick)).is_some_and(|endpoint| endpoint.answered > at)
     }
 
     fn is_calm(&self, pick: u16) -> bool {

@@ -61,8 +61,38 @@ impl<P: Copy + PartialEq> Running<P> {
         parts.leave(pick, place, outcome);
     }
 
-    /// Ends an attempt nobody will hear of any more: a failure if `certain`, or by its age, if it was the callee's
-    /// turn.
+    /// Whether having no answer yet is held against the callee: it is late, and either it answers nobody or it is
+    /// later than a person would wait.
+    fn is_held_against<G: Gate<Pick = P>>(
+        &self,
+        parts: &Parts<'_, G>,
+        plan: &Plan,
+        now: Instant,
+    ) -> bool {
+        let age = now.since(self.started);
+        let answers = || parts.gate.has_answered_since(self.entry.pick, self.started);
+        age >= self.late_after(parts, plan) && (age >= plan.late_after() || !answers())
+    }
+
+    /// The learned limit cuts it, and another follows.
+    #[cold]
+    pub(super) fn cut_for_another<G: Gate<Pick = P>>(
+        self,
+        parts: &mut Parts<'_, G>,
+        plan: &Plan,
+        now: Instant,
+    ) -> Cut<P> {
+        let age = now.since(self.started);
+        let failed = self.is_held_against(parts, plan, now);
+        let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
+        let Entry { pick, permit, place } = self.entry;
+        parts.learn_cut(pick, age, now);
+        parts.judge(pick, permit, End::new(outcome, age), now);
+        Cut::Judged { pick, place, outcome }
+    }
+
+    /// Ends an attempt nobody will hear of any more: a failure if `certain`, or if it was the callee's turn and it
+    /// is held against it.
     #[cold]
     pub(super) fn end_unanswered<S>(
         self,
@@ -76,7 +106,7 @@ impl<P: Copy + PartialEq> Running<P> {
     {
         let age = now.since(self.started);
         let owed = shared.callee_owes();
-        let failed = certain || owed && age >= self.late_after(parts, shared.plan());
+        let failed = certain || owed && self.is_held_against(parts, shared.plan(), now);
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
         if owed {
             parts.learn_cut(self.entry.pick, age, now);
@@ -85,6 +115,37 @@ impl<P: Copy + PartialEq> Running<P> {
         parts.judge(pick, permit, End::new(outcome, age), now);
         parts.leave(pick, place, outcome);
         outcome
+    }
+}
+
+/// An attempt whose operation is being dropped.
+#[derive(Debug)]
+pub(super) enum Cut<P> {
+    /// Judged when it is gone.
+    Running(Running<P>),
+    /// Judged when that was decided; it still holds its place.
+    Judged { pick: P, place: Option<Permit>, outcome: Outcome },
+}
+
+impl<P: Copy + PartialEq> Cut<P> {
+    /// It is gone: a failure if `certain`, or by its age, unless it was judged.
+    pub(super) fn end<S>(
+        self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        certain: bool,
+        now: Instant,
+    ) -> Outcome
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        match self {
+            Self::Running(running) => running.end_unanswered(parts, shared, certain, now),
+            Self::Judged { pick, place, outcome } => {
+                parts.leave(pick, place, outcome);
+                outcome
+            }
+        }
     }
 }
 

@@ -224,3 +224,58 @@ fn a_full_bulkhead_leaves_no_trace_at_the_endpoint() {
     assert_eq!((seen.attempts, seen.running), (1, 0));
     assert!(seen.latency < 5 * MS, "it goes on fading: {:?}", seen.latency);
 }
+
+#[test]
+fn learned_cuts_of_one_moment_do_not_open_a_breaker_together() {
+    for (answered, cuts) in [(true, 20), (false, 4)] {
+        let house = learned(breaker(), Plan { retry: retry(2), ..Plan::default() });
+        house.machines.borrow_mut().budget = None;
+        let mut slow: Vec<_> = (0..20).map(|_| Call::new(Ask::default())).collect();
+        for call in &mut slow {
+            assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
+        }
+        if answered {
+            drive(&house, Ask::default(), at(2_003), 9 * MS, Verdict::SUCCESS);
+        }
+        let now = slow[0].wake_at();
+        let ticked: Vec<_> =
+            slow.iter_mut().map(|call| call.on(&house, Event::Tick, now)).collect();
+        let cut = |action: &&Action| matches!(action, Action::Cancel { .. });
+        assert_eq!(ticked.iter().filter(cut).count(), cuts, "answered: {answered}");
+        for (call, action) in slow.iter_mut().zip(ticked) {
+            if let Action::Cancel { attempt, .. } = action {
+                assert_eq!(call.on(&house, Event::Cancelled { attempt }, now), Action::Wait);
+            }
+        }
+        assert_eq!(phase(&house), None, "answered: {answered}");
+        let failures = house.machines.borrow().gate.as_ref().unwrap().snapshot(now).failures;
+        assert_eq!(failures, if answered { 0 } else { 4 });
+    }
+}
+
+#[test]
+fn clients_that_leave_together_do_not_open_the_breaker_of_a_callee_that_answers() {
+    for (answered, opens) in [(true, false), (false, true)] {
+        let house = learned(breaker(), Plan { deadline: Some(5_000 * MS), ..Plan::default() });
+        let mut leaving: Vec<_> = (0..20).map(|_| Call::new(Ask::default())).collect();
+        for call in &mut leaving {
+            assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
+        }
+        if answered {
+            drive(&house, Ask::default(), at(2_005), 9 * MS, Verdict::SUCCESS);
+        }
+        for call in &mut leaving {
+            call.abandon(&house, at(2_030), false);
+        }
+        assert_eq!(phase(&house) == Some(Phase::Open), opens, "answered: {answered}");
+    }
+}
+
+#[test]
+fn a_learned_limit_sends_nobody_to_the_endpoint_that_was_slow() {
+    for (endpoints, attempts) in [(1, 1), (2, 2), (3, 3)] {
+        let house = learned(picker(endpoints), Plan { retry: retry(2), ..Plan::default() });
+        let (finish, _) = drive(&house, Ask::default(), at(2_000), 300 * MS, Verdict::SUCCESS);
+        assert_eq!(finish, Finish::Answer { attempt: attempts, stopped: Stopped::Succeeded });
+    }
+}
