@@ -93,7 +93,7 @@ impl RetryBudget {
             retries: self.charged.saturating_sub(self.refunded),
             refunded: self.refunded,
             ratio: self.ratio,
-            balance: Ratio::from_ppm(u32::try_from(self.balance).unwrap_or(u32::MAX)),
+            balance: self.balance as f64 / RETRY as f64,
             within_budget: self.balance >= RETRY,
         }
     }
@@ -125,7 +125,7 @@ impl RetryBudget {
 }
 
 /// What a [`RetryBudget`] shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryBudgetSnapshot {
     /// First attempts sent, ever.
@@ -136,8 +136,9 @@ pub struct RetryBudgetSnapshot {
     pub refunded: u64,
     /// Retries earned per first attempt.
     pub ratio: Ratio,
-    /// Retries the account would pay for now (200 % is two).
-    pub balance: Ratio,
+    /// Retries the account would pay for now. A busy service saves up: a tenth of what it sent in the last two
+    /// windows.
+    pub balance: f64,
     /// Whether the next retry would be granted.
     pub within_budget: bool,
 }

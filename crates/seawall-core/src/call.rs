@@ -211,11 +211,12 @@ impl<P: Copy + PartialEq> Call<P> {
             }
             State::Fresh | State::Over => return,
         };
+        let owed_since = shared.owed_since();
         shared.visit(now, |mut parts| {
             let mut outcome = Outcome::Ignored;
             if let Some(cut) = cut {
                 parts.counts.panicked += u64::from(panicked);
-                outcome = cut.end(&mut parts, shared, panicked, now);
+                outcome = cut.end(&mut parts, shared, panicked, owed_since, now);
             }
             if let Some(wait) = wait {
                 wait.cancel(&mut parts);
@@ -292,7 +293,8 @@ impl<P: Copy + PartialEq> Call<P> {
             }
             _ => Instant::NEVER,
         };
-        self.state = State::Running(Running { entry, started: now, hard, soft, moved: false });
+        self.state =
+            State::Running(Running { entry, started: now, from: now, hard, soft, moved: false });
         Ok(Action::Start { attempt: self.attempt })
     }
 
@@ -307,9 +309,10 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
+        let took = running.took(shared.owed_since(), now);
         shared.visit(now, |mut parts| {
             parts.counts.overran += u64::from(now > running.hard.min(self.give_up_at));
-            running.end_answered(&mut parts, verdict.outcome, now);
+            running.end_answered(&mut parts, verdict.outcome, took, now);
             if verdict.outcome == Outcome::Success {
                 parts.counts.calls.succeeded += 1;
             }
@@ -325,19 +328,23 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let took = now.since(running.started);
+        let repeatable = shared.can_repeat();
+        let owed = running.took(shared.owed_since(), now);
+        let took = owed.unwrap_or_default();
         shared.visit(now, |mut parts| {
             let late_after = running.late_after(&parts, shared.plan());
             let Entry { pick, permit, place } = running.entry;
             let outcome = verdict.outcome;
             let (open, stopped) = if outcome == Outcome::Success {
                 let good_at = now + late_after.max(LATE_AFTER_MAX);
-                parts.learn(pick, took, now);
+                if owed.is_some() {
+                    parts.learn(pick, took, now);
+                }
                 parts.gate.flows(pick, &permit, good_at);
                 (Some((permit, good_at)), Stopped::Succeeded)
             } else {
                 parts.judge(pick, permit, End::new(outcome, took), now);
-                match self.grant(&mut parts, shared, &verdict, None, now) {
+                match self.grant(&mut parts, shared, &verdict, repeatable, None, now) {
                     Ok(wait) => {
                         parts.leave(pick, place, outcome);
                         return self.pause(wait, Last::Answered(outcome));
@@ -362,10 +369,16 @@ impl<P: Copy + PartialEq> Call<P> {
         if now >= self.give_up_at {
             return self.cancel(Cut::Running(running), Limit::Deadline, None);
         }
-        if !shared.callee_owes() {
-            running.excuse(shared.plan(), now);
-            self.state = State::Running(running);
-            return Action::Wait;
+        let owed = shared.owed_since();
+        if owed.is_none_or(|since| since > running.from) {
+            running.excuse(owed.unwrap_or(now));
+            if owed.is_none() && running.entry.permit.is_probe() {
+                shared.visit(now, |mut parts| running.give_up_probe(&mut parts, now));
+            }
+            if now < running.due(self.give_up_at) {
+                self.state = State::Running(running);
+                return Action::Wait;
+            }
         }
         let late = now.since(due);
         if late > WAKE_LATE && !running.moved {
@@ -378,8 +391,10 @@ impl<P: Copy + PartialEq> Call<P> {
         }
         // The learned limit: only if another attempt may follow, which is granted and paid for first. Reported in
         // the same visit, or several calls that see the breaker one failure short would open it together.
+        let repeatable = shared.can_repeat();
         shared.visit(now, |mut parts| {
-            match self.grant(&mut parts, shared, &Verdict::FAILURE, Some(&running.entry), now) {
+            let entry = Some(&running.entry);
+            match self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, entry, now) {
                 Ok(wait) => {
                     let cut = running.cut_for_another(&mut parts, shared.plan(), now);
                     self.cancel(cut, Limit::Learned, Some(wait))
@@ -404,10 +419,11 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
+        let (repeatable, owed_since) = (shared.can_repeat(), shared.owed_since());
         shared.visit(now, |mut parts| {
             let own_limit = limit != Limit::Deadline;
             parts.counts.timed_out += u64::from(own_limit);
-            cut.end(&mut parts, shared, own_limit, now);
+            cut.end(&mut parts, shared, own_limit, owed_since, now);
             let granted = match (then, limit) {
                 (Some(wait), _) => Ok(wait),
                 (None, Limit::Deadline) => {
@@ -415,7 +431,9 @@ impl<P: Copy + PartialEq> Call<P> {
                     Err(Stopped::Deadline)
                 }
                 (None, _) if !shared.plan().retry_timeouts => Err(Stopped::NotRetryable),
-                (None, _) => self.grant(&mut parts, shared, &Verdict::FAILURE, None, now),
+                (None, _) => {
+                    self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, None, now)
+                }
             };
             match granted {
                 Ok(wait) => self.pause(wait, Last::Cut(limit)),

@@ -219,6 +219,14 @@ impl CircuitBreaker {
         }
     }
 
+    /// Whether what [`flows`](Self::flows) said of this permit still stands. A permit without a place for a probe is
+    /// never judged by time.
+    pub(crate) fn still_flows(&self, permit: &Permit, until: Instant) -> bool {
+        let place = usize::from(permit.slot()).checked_sub(1).and_then(|n| self.probes.get(n));
+        permit.epoch() != self.epoch
+            || place.is_none_or(|place| *place == Place { until, good: true })
+    }
+
     /// Whether a call would be admitted at `at`, as far as can be said at `now`.
     ///
     /// # Errors

@@ -66,6 +66,9 @@ pub trait Gate {
     /// `until`.
     fn flows(&mut self, pick: Self::Pick, permit: &Permit, until: Instant);
 
+    /// Whether what [`flows`](Self::flows) said of this permit still stands: time has not judged it.
+    fn still_flows(&self, pick: Self::Pick, permit: &Permit, until: Instant) -> bool;
+
     /// An admitted attempt does not start after all: as if it had not been admitted.
     fn withdraw(&mut self, pick: Self::Pick, permit: Permit, now: Instant);
 
@@ -137,6 +140,10 @@ impl Gate for Option<CircuitBreaker> {
         if let Some(breaker) = self {
             breaker.flows(permit, until);
         }
+    }
+
+    fn still_flows(&self, _pick: (), permit: &Permit, until: Instant) -> bool {
+        self.as_ref().is_none_or(|breaker| breaker.still_flows(permit, until))
     }
 
     fn withdraw(&mut self, pick: (), permit: Permit, now: Instant) {

@@ -40,6 +40,9 @@ impl Permit {
         (self.0 & SLOT_MASK) as u8
     }
 
+    /// Of no epoch: its report changes nothing.
+    pub(crate) const VOID: Self = Self(u64::MAX);
+
     /// Whether it occupies a place for a probe.
     #[inline]
     pub(crate) const fn is_probe(&self) -> bool {
@@ -49,7 +52,7 @@ impl Permit {
     /// What is left of it once time alone has judged the call: a probe's place may be another's by now, so its
     /// permit becomes one of no epoch, whose report changes nothing.
     pub(crate) const fn overtaken(self) -> Self {
-        if self.is_probe() { Self(u64::MAX) } else { self }
+        if self.is_probe() { Self::VOID } else { self }
     }
 }
 

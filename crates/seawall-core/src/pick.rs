@@ -41,6 +41,8 @@ struct Endpoint {
     seen: Instant,
     /// When it last answered well.
     answered: Instant,
+    /// Whether the newest attempt there has not been heard of.
+    asking: bool,
     attempts: u64,
     /// Picks it may yet have before all others while half-open.
     preferred: u32,
@@ -63,6 +65,7 @@ impl Picker {
             latency: 0,
             seen: Instant::ORIGIN,
             answered: Instant::ORIGIN,
+            asking: false,
             attempts: 0,
             preferred: 0,
         };
@@ -133,11 +136,11 @@ impl Gate for Picker {
         }
         self.wake_at = Instant::NEVER;
         for (n, endpoint) in self.endpoints.iter_mut().enumerate() {
-            let (preferred, probes) = (&mut endpoint.preferred, self.probes);
-            endpoint.breaker.advance(now, |_, transition| {
-                *preferred = probes;
-                told(n as u16, transition);
-            });
+            // A period is over, or time has judged a probe: either way it may have probes again.
+            if endpoint.wake_at() <= now {
+                endpoint.preferred = self.probes;
+            }
+            endpoint.breaker.advance(now, |_, transition| told(n as u16, transition));
             self.wake_at = self.wake_at.min(endpoint.wake_at());
         }
     }
@@ -157,6 +160,7 @@ impl Gate for Picker {
         let ((), permit) = endpoint.breaker.admit(&[], now, || draw)?;
         endpoint.running += 1;
         endpoint.attempts += 1;
+        endpoint.asking = true;
         endpoint.preferred = endpoint.preferred.saturating_sub(1);
         self.wake_at = self.wake_at.min(endpoint.wake_at());
         Ok((n as u16, permit))
@@ -199,9 +203,15 @@ impl Gate for Picker {
 
     fn flows(&mut self, pick: u16, permit: &Permit, until: Instant) {
         if let Some(endpoint) = self.endpoints.get_mut(usize::from(pick)) {
+            endpoint.asking = false;
             endpoint.breaker.flows((), permit, until);
             self.wake_at = self.wake_at.min(endpoint.wake_at());
         }
+    }
+
+    fn still_flows(&self, pick: u16, permit: &Permit, until: Instant) -> bool {
+        let endpoint = self.endpoints.get(usize::from(pick));
+        endpoint.is_none_or(|endpoint| endpoint.breaker.still_flows((), permit, until))
     }
 
     fn withdraw(&mut self, pick: u16, permit: Permit, now: Instant) {
@@ -209,6 +219,8 @@ impl Gate for Picker {
             // Unlike a report it says nothing about latency: the average goes on fading.
             endpoint.breaker.withdraw((), permit, now);
             endpoint.attempts -= 1;
+            endpoint.asking = false;
+            endpoint.preferred = (endpoint.preferred + 1).min(self.probes);
         }
         self.leave(pick);
     }
@@ -249,6 +261,7 @@ impl Endpoint {
     }
 
     fn learn(&mut self, end: End, now: Instant) {
+        self.asking = false;
         let latency = self.latency_at(now);
         let sample = match end.outcome {
             Outcome::Success => nanos(end.took),
@@ -269,7 +282,7 @@ impl Endpoint {
     fn load(&self, now: Instant) -> u64 {
         let latency = self.latency_at(now);
         // Nothing known, and one is already on its way to find out: the others first.
-        if latency < UNKNOWN_BELOW && self.running > 0 {
+        if latency < UNKNOWN_BELOW && self.asking {
             return nanos(FAILURE_COSTS).saturating_add(u64::from(self.running));
         }
         latency.saturating_mul(u64::from(self.running) + 1)

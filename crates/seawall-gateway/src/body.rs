@@ -87,6 +87,15 @@ pub trait Watch {
     }
 }
 
+/// Nobody watches: only the limit on silence counts.
+impl Watch for () {
+    fn ended(&mut self) {}
+
+    fn broke(&mut self, _why: &BodyError) {}
+
+    fn left(&mut self) {}
+}
+
 pin_project! {
     /// A body under watch, with a limit on silence between its bytes.
     #[derive(Debug)]

@@ -275,6 +275,8 @@ async fn serve<S, F, B>(
         }
     };
     let end = tokio::select! {
+        // The connection first: a request that lies there unread is not to be mistaken for idleness.
+        biased;
         end = &mut connection => Some(end),
         () = stopped => None,
     };

@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, request};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use seawall::{
     Held,
     core::{Ask, Finish, Instant, Pattern, Reason, Refusal, Repeat, Stopped},
@@ -29,14 +29,14 @@ use crate::{
     gateway::Inner,
     listen::Peer,
     pool::{Leased, SendError},
-    replay::{Replay, Upload},
+    replay::{Live, Replay, Upload},
     respond::Own,
     route::{Answer, Route},
     upstream::RouteCall,
 };
 
 /// A body of ours, or an upstream's under guard.
-pub(crate) type AnswerBody = Either<Guarded<Leased<Replay<Incoming>>, Watching>, Full<Bytes>>;
+pub(crate) type AnswerBody = Either<Guarded<Leased<Replay<Live>>, Watching>, Full<Bytes>>;
 
 /// Answers a request, whatever happens.
 pub(crate) async fn answer(
@@ -74,7 +74,7 @@ async fn forward(
     gateway: &Inner,
     mut request: Request<Incoming>,
     peer: Peer,
-) -> Result<Response<Guarded<Leased<Replay<Incoming>>, Watching>>, Refused> {
+) -> Result<Response<Guarded<Leased<Replay<Live>>, Watching>>, Refused> {
     framing::check(&request)?;
     gateway.passage.request(&mut request, peer.addr.ip())?;
     let (head, body) = request.into_parts();
@@ -82,10 +82,17 @@ async fn forward(
     let route = table.find(&head).ok_or(Own::NoRoute)?.clone();
     drop(table);
 
-    let upload = Arc::new(Upload::new(body, route.config.replay_buffer));
+    let clock = gateway.registry.clock();
+    // A client that says nothing for as long as an upstream may not say anything is given up.
+    let upload = if body.is_end_stream() {
+        Upload::empty()
+    } else {
+        let live = Box::pin(Guarded::new(body, Some(route.config.timeout.read), ()));
+        Upload::new(live, route.config.replay_buffer, clock.clone())
+    };
+    let upload = Arc::new(upload);
     let ask = Ask { repeat: repeat(&head), ..Ask::default() };
     let shared = RouteCall { route: route.clone(), upload: Arc::downgrade(&upload) };
-    let clock = gateway.registry.clock();
     let operation =
         |attempt: seawall::Attempt<u16>| send(route.clone(), &head, &upload, attempt.pick);
     let (ending, held) = seawall::run_held(shared, ask, route.classify(), operation).await;
@@ -96,11 +103,16 @@ async fn forward(
             let read = Some(route.config.timeout.read);
             Ok(answer.map(|body| Guarded::new(body, read, Watching(Some(held)))))
         }
+        (Some(Err(SendError::BrokenRequest)), _) if upload.fell_silent() => {
+            Err(Own::SlowRequest.into())
+        }
         (Some(Err(error)), Finish::Answer { stopped, .. }) => {
             Err(told(error.into(), stopped, &route, clock.now()))
         }
         // The upstream had not been given what it is to answer.
-        (_, Finish::TimedOut { .. }) if upload.starved() => Err(Own::SlowRequest.into()),
+        (_, Finish::TimedOut { .. }) if upload.fed_since().is_none() => {
+            Err(Own::SlowRequest.into())
+        }
         (_, Finish::TimedOut { stopped, .. }) => {
             Err(told(Own::Timeout, stopped, &route, clock.now()))
         }
@@ -113,7 +125,7 @@ async fn forward(
 fn send(
     route: Arc<Route>,
     head: &request::Parts,
-    upload: &Upload<Incoming>,
+    upload: &Upload<Live>,
     endpoint: Option<u16>,
 ) -> impl Future<Output = Result<Answer, SendError>> + Send + use<> {
     let request = upload.attempt().map(|body| Request::from_parts(head.clone(), body));

@@ -14,7 +14,7 @@
 //! A length or a trailer is the same for every attempt. A body that is empty from the start costs nothing.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
@@ -23,8 +23,11 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 
-use crate::body::{BodyError, BoxError};
+use seawall::{Clock, core::Instant};
+
+use crate::body::{BodyError, BoxError, Guarded};
 
 /// The client's body, from which each attempt gets its own [`Replay`]. Dropping it says that no further
 /// attempt will come: from then on nothing more is kept.
@@ -37,11 +40,17 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
+    /// A body that is known to be empty: every attempt has all of it.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { shared: None }
+    }
+
     /// Takes over `live` and keeps up to `kept_bytes_max` of it ([`KEPT_BYTES_MAX`] by default; 0 keeps
     /// nothing, so that only bodies known to be empty can be repeated).
-    pub fn new(live: B, kept_bytes_max: usize) -> Self {
+    pub fn new(live: B, kept_bytes_max: usize, clock: Clock) -> Self {
         if live.is_end_stream() {
-            return Self { shared: None };
+            return Self::empty();
         }
         let length = live.size_hint().exact();
         Self {
@@ -52,7 +61,9 @@ where
                 room: kept_bytes_max,
                 spilled: false,
                 rest: Rest::Flowing,
+                clock,
                 starved: false,
+                fed: Instant::ORIGIN,
                 newest: 0,
             }))),
         }
@@ -65,6 +76,8 @@ where
         let mut open = lock(shared);
         open.repeatable().then(|| {
             open.newest += 1;
+            // Nobody has asked the client in this attempt's name.
+            open.starved = false;
             Replay {
                 shared: Some(Arc::clone(shared)),
                 number: open.newest,
@@ -82,10 +95,18 @@ where
         self.shared.as_ref().is_none_or(|shared| lock(shared).repeatable())
     }
 
-    /// Whether an attempt asked for more of the body and the client had not sent it.
+    /// Whether the client was given up because it sent nothing for too long.
     #[must_use]
-    pub fn starved(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| lock(shared).starved)
+    pub fn fell_silent(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| matches!(lock(shared).rest, Rest::Silent))
+    }
+
+    /// Since when the newest attempt has all that the client sent; `None` while it asks for more than that.
+    #[must_use]
+    pub fn fed_since(&self) -> Option<Instant> {
+        let Some(shared) = &self.shared else { return Some(Instant::ORIGIN) };
+        let open = lock(shared);
+        (!open.starved).then_some(open.fed)
     }
 }
 
@@ -102,6 +123,9 @@ impl<B> fmt::Debug for Upload<B> {
         f.debug_struct("Upload").field("empty", &self.shared.is_none()).finish()
     }
 }
+
+/// The client's body with a limit on its silence.
+pub(crate) type Live = Pin<Box<Guarded<Incoming, ()>>>;
 
 /// One attempt's view of the client's body.
 #[must_use = "a body does nothing unless polled"]
@@ -149,7 +173,9 @@ where
                     Frame::trailers(trailers.clone())
                 }
                 Rest::Over(_) => return Poll::Ready(None),
-                Rest::Broken => return Poll::Ready(Some(Err(BodyError::Broke(GONE.into())))),
+                Rest::Broken | Rest::Silent => {
+                    return Poll::Ready(Some(Err(BodyError::Broke(GONE.into()))));
+                }
                 Rest::Flowing if superseded => {
                     return Poll::Ready(Some(Err(BodyError::Superseded)));
                 }
@@ -176,7 +202,7 @@ where
             || self.next >= shared.kept.len()
                 && match &shared.rest {
                     Rest::Over(trailers) => trailers.is_none() || self.trailers_sent,
-                    Rest::Flowing | Rest::Broken => false,
+                    Rest::Flowing | Rest::Broken | Rest::Silent => false,
                 }
     }
 
@@ -208,8 +234,11 @@ struct Shared<B> {
     /// The limit was passed and `kept` thrown away.
     spilled: bool,
     rest: Rest,
+    clock: Clock,
     /// The last one to ask was told to wait for the client.
     starved: bool,
+    /// When such a wait last ended.
+    fed: Instant,
     newest: u64,
 }
 
@@ -218,11 +247,12 @@ enum Rest {
     Flowing,
     Over(Option<HeaderMap>),
     Broken,
+    Silent,
 }
 
 impl<B> Shared<B> {
     fn repeatable(&self) -> bool {
-        !self.spilled && !matches!(self.rest, Rest::Broken)
+        !self.spilled && !matches!(self.rest, Rest::Broken | Rest::Silent)
     }
 
     fn keep(&mut self, chunk: &Bytes) {
@@ -248,12 +278,16 @@ where
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             let polled = Pin::new(&mut self.live).poll_frame(cx);
-            self.starved = polled.is_pending();
+            if mem::replace(&mut self.starved, polled.is_pending()) && polled.is_ready() {
+                self.fed = self.clock.now();
+            }
             let frame = match ready!(polled) {
                 Some(Ok(frame)) => frame,
                 Some(Err(cause)) => {
-                    self.rest = Rest::Broken;
-                    return Poll::Ready(Some(Err(BodyError::Broke(cause.into()))));
+                    let cause = cause.into();
+                    let silent = matches!(cause.downcast_ref(), Some(BodyError::Silent(_)));
+                    self.rest = if silent { Rest::Silent } else { Rest::Broken };
+                    return Poll::Ready(Some(Err(BodyError::Broke(cause))));
                 }
                 None => {
                     self.rest = Rest::Over(None);
@@ -303,7 +337,7 @@ mod tests {
 
     fn upload(limit: usize) -> (Sender<Bytes, BoxError>, Upload<Live>) {
         let (client, live) = Channel::new(8);
-        (client, Upload::new(live, limit))
+        (client, Upload::new(live, limit, Clock::fast()))
     }
 
     async fn chunk(attempt: &mut Replay<Live>) -> Bytes {
@@ -329,15 +363,15 @@ mod tests {
         assert_eq!(chunk(&mut first).await, "two ");
         drop(first);
 
-        assert!(upload.repeatable() && !upload.starved());
+        assert!(upload.repeatable() && upload.fed_since().is_some());
         let second = upload.attempt().unwrap();
         let reading = tokio::spawn(second.collect());
         yield_now().await;
-        assert!(upload.starved(), "it has all there is, and waits for the client");
+        assert!(upload.fed_since().is_none(), "it has all there is, and waits for the client");
         client.send_data(Bytes::from("three")).await.unwrap();
         client.send_trailers(trailers()).await.unwrap();
         let whole = soon(reading).await.unwrap().unwrap();
-        assert!(!upload.starved());
+        assert!(upload.fed_since() > Some(Instant::ORIGIN));
         assert_eq!(whole.trailers(), Some(&trailers()));
         assert_eq!(whole.to_bytes(), "one two three");
 
@@ -363,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_itself_still_fits_and_tiny_chunks_count_for_more_than_they_are() {
-        let whole = Upload::new(Full::new(Bytes::from(vec![0; 256])), 256);
+        let whole = Upload::new(Full::new(Bytes::from(vec![0; 256])), 256, Clock::fast());
         let _ = whole.attempt().unwrap().collect().await.unwrap();
         assert!(whole.repeatable());
 
@@ -378,7 +412,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_attempt_knows_its_length() {
-        let upload = Upload::new(Full::new(Bytes::from("12345")), KEPT_BYTES_MAX);
+        let upload = Upload::new(Full::new(Bytes::from("12345")), KEPT_BYTES_MAX, Clock::fast());
         for _ in 0..2 {
             let mut attempt = upload.attempt().unwrap();
             assert_eq!(attempt.size_hint().exact(), Some(5));
@@ -432,7 +466,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_body_is_always_repeatable_and_a_dropped_upload_keeps_nothing_more() {
-        let empty = Upload::new(Full::new(Bytes::new()), 0);
+        let empty = Upload::new(Full::new(Bytes::new()), 0, Clock::fast());
         for _ in 0..3 {
             let mut attempt = empty.attempt().unwrap();
             assert!(attempt.is_end_stream() && attempt.size_hint().exact() == Some(0));

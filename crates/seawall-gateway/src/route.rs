@@ -14,7 +14,7 @@ use seawall::{
 use crate::{
     config::{Config, RouteConfig},
     pool::{Leased, SendError},
-    replay::Replay,
+    replay::{Live, Replay},
     respond,
     upstream::Upstream,
 };
@@ -90,7 +90,7 @@ impl Route {
 }
 
 /// The head of an upstream's answer.
-pub(crate) type Answer = http::Response<Leased<Replay<hyper::body::Incoming>>>;
+pub(crate) type Answer = http::Response<Leased<Replay<Live>>>;
 
 /// Judges answers and ways of not getting one.
 #[derive(Debug)]

@@ -11,7 +11,6 @@
 
 use std::sync::{Arc, Weak};
 
-use hyper::body::Incoming;
 use seawall::{
     Clock, Driven, Invalid, Machines, Observed, Shell, Snapshot, Teller,
     core::{
@@ -24,7 +23,7 @@ use seawall::{
 use crate::{
     config::{RouteConfig, UpstreamConfig},
     pool::{Pool, PoolLimits},
-    replay::{Replay, Upload},
+    replay::{Live, Replay, Upload},
     route::Route,
 };
 
@@ -34,7 +33,7 @@ pub(crate) struct Upstream {
     name: Arc<str>,
     endpoints: Arc<[Arc<str>]>,
     routes: Vec<Arc<str>>,
-    pools: Vec<Pool<Replay<Incoming>>>,
+    pools: Vec<Pool<Replay<Live>>>,
     shell: Shell<UpstreamMachines>,
     clock: Clock,
 }
@@ -93,7 +92,7 @@ impl Upstream {
     }
 
     /// The connections to an endpoint.
-    pub(crate) fn pool(&self, endpoint: u16) -> Option<&Pool<Replay<Incoming>>> {
+    pub(crate) fn pool(&self, endpoint: u16) -> Option<&Pool<Replay<Live>>> {
         self.pools.get(usize::from(endpoint))
     }
 
@@ -140,7 +139,7 @@ pub(crate) struct RouteCall {
     pub(crate) route: Arc<Route>,
     /// Weak, so that nothing of the request is kept once no further attempt can come: a call lives on in
     /// its answer's body.
-    pub(crate) upload: Weak<Upload<Incoming>>,
+    pub(crate) upload: Weak<Upload<Live>>,
 }
 
 impl Shared for RouteCall {
@@ -165,8 +164,8 @@ impl Shared for RouteCall {
         self.upload.upgrade().is_some_and(|upload| upload.repeatable())
     }
 
-    fn callee_owes(&self) -> bool {
-        !self.upload.upgrade().is_some_and(|upload| upload.starved())
+    fn owed_since(&self) -> Option<Instant> {
+        self.upload.upgrade().map_or(Some(Instant::ORIGIN), |upload| upload.fed_since())
     }
 }
 

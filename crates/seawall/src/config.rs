@@ -49,6 +49,7 @@
 //! | jitter | `0.5` (a part of the delay), `"full"`, `"equal"` | `"50%"` |
 //! | quantile | `"p95"`, `0.95` | `95` |
 
+mod guide;
 mod lines;
 mod main_key;
 mod nearest;

@@ -170,7 +170,7 @@ impl From<RetryBudgetSnapshot> for RetryStats {
             retry_rate_percent: percent(seen.retries, seen.first_attempts),
             within_budget: seen.within_budget,
             budget_percent: seen.ratio.as_f64() * 100.0,
-            balance: seen.balance.as_f64(),
+            balance: seen.balance,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An attempt that runs, the pause before the next one, and the stream a good head leaves behind.
 
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use crate::{
     End, Gate, Instant, Outcome, Permit, Plan,
@@ -11,6 +11,8 @@ use crate::{
 pub(super) struct Running<P> {
     pub(super) entry: Entry<P>,
     pub(super) started: Instant,
+    /// Where its limits run from.
+    pub(super) from: Instant,
     /// The configured limit.
     pub(super) hard: Instant,
     /// The learned limit, until it was decided not to cut.
@@ -30,11 +32,28 @@ impl<P: Copy + PartialEq> Running<P> {
         self.moved = true;
     }
 
-    /// The callee does not owe the answer yet: the configured limit runs from now, and the learned one, which knows
-    /// of no such callers, does not apply.
-    pub(super) fn excuse(&mut self, plan: &Plan, now: Instant) {
-        self.hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
-        self.soft = Instant::NEVER;
+    /// The callee owes the answer only from `owed` on: its limits run from there.
+    pub(super) fn excuse(&mut self, owed: Instant) {
+        let by = owed.since(self.from);
+        (self.hard, self.soft) = (self.hard + by, self.soft + by);
+        self.from = owed;
+    }
+
+    /// A probe whose caller is slow to send says nothing for a while: its place is for others.
+    #[cold]
+    pub(super) fn give_up_probe<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        now: Instant,
+    ) {
+        let permit = mem::replace(&mut self.entry.permit, Permit::VOID);
+        parts.judge(self.entry.pick, permit, End::new(Outcome::Ignored, Duration::ZERO), now);
+    }
+
+    /// How long the callee has owed the answer; `None` if it does not yet.
+    #[inline]
+    pub(super) fn took(&self, owed_since: Option<Instant>, now: Instant) -> Option<Duration> {
+        owed_since.map(|since| now.since(since.max(self.started)))
     }
 
     pub(super) fn late_after<G: Gate<Pick = P>>(
@@ -50,14 +69,14 @@ impl<P: Copy + PartialEq> Running<P> {
         self,
         parts: &mut Parts<'_, G>,
         outcome: Outcome,
+        took: Option<Duration>,
         now: Instant,
     ) {
-        let took = now.since(self.started);
-        if outcome == Outcome::Success {
+        if let (Outcome::Success, Some(took)) = (outcome, took) {
             parts.learn(self.entry.pick, took, now);
         }
         let Entry { pick, permit, place } = self.entry;
-        parts.judge(pick, permit, End::new(outcome, took), now);
+        parts.judge(pick, permit, End::new(outcome, took.unwrap_or_default()), now);
         parts.leave(pick, place, outcome);
     }
 
@@ -67,9 +86,8 @@ impl<P: Copy + PartialEq> Running<P> {
         &self,
         parts: &Parts<'_, G>,
         plan: &Plan,
-        now: Instant,
+        age: Duration,
     ) -> bool {
-        let age = now.since(self.started);
         let answers = || parts.gate.has_answered_since(self.entry.pick, self.started);
         age >= self.late_after(parts, plan) && (age >= plan.late_after() || !answers())
     }
@@ -83,7 +101,7 @@ impl<P: Copy + PartialEq> Running<P> {
         now: Instant,
     ) -> Cut<P> {
         let age = now.since(self.started);
-        let failed = self.is_held_against(parts, plan, now);
+        let failed = self.is_held_against(parts, plan, age);
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
         let Entry { pick, permit, place } = self.entry;
         parts.learn_cut(pick, age, now);
@@ -99,20 +117,20 @@ impl<P: Copy + PartialEq> Running<P> {
         parts: &mut Parts<'_, S::Gate>,
         shared: &S,
         certain: bool,
+        owed_since: Option<Instant>,
         now: Instant,
     ) -> Outcome
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let age = now.since(self.started);
-        let owed = shared.callee_owes();
-        let failed = certain || owed && self.is_held_against(parts, shared.plan(), now);
-        let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
-        if owed {
+        let age = self.took(owed_since, now);
+        let late = age.is_some_and(|age| self.is_held_against(parts, shared.plan(), age));
+        let outcome = if certain || late { Outcome::Failure } else { Outcome::Ignored };
+        if let Some(age) = age {
             parts.learn_cut(self.entry.pick, age, now);
         }
         let Entry { pick, permit, place } = self.entry;
-        parts.judge(pick, permit, End::new(outcome, age), now);
+        parts.judge(pick, permit, End::new(outcome, age.unwrap_or_default()), now);
         parts.leave(pick, place, outcome);
         outcome
     }
@@ -134,13 +152,16 @@ impl<P: Copy + PartialEq> Cut<P> {
         parts: &mut Parts<'_, S::Gate>,
         shared: &S,
         certain: bool,
+        owed_since: Option<Instant>,
         now: Instant,
     ) -> Outcome
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
         match self {
-            Self::Running(running) => running.end_unanswered(parts, shared, certain, now),
+            Self::Running(running) => {
+                running.end_unanswered(parts, shared, certain, owed_since, now)
+            }
             Self::Judged { pick, place, outcome } => {
                 parts.leave(pick, place, outcome);
                 outcome
@@ -199,7 +220,9 @@ impl<P: Copy> Stream<P> {
         now: Instant,
     ) {
         if let Some((permit, good_at)) = self.open.take() {
-            let permit = if good_at <= now { permit.overtaken() } else { permit };
+            // The breaker knows whether time has judged it; our `now` may be older than its last visitor's.
+            let flows = parts.gate.still_flows(self.pick, &permit, good_at);
+            let permit = if flows { permit } else { permit.overtaken() };
             parts.judge(self.pick, permit, End::new(outcome, self.took), now);
             self.outcome = outcome;
         }
@@ -216,6 +239,10 @@ pub(super) fn close_stream<S>(
     S: Shared,
 {
     shared.visit(now, |mut parts| {
+        // It flowed long enough, and nobody happened to look.
+        if stream.open.as_ref().is_some_and(|(_, good_at)| *good_at <= now) {
+            stream.judge(&mut parts, Outcome::Success, now);
+        }
         let judged_good = stream.open.is_none() && stream.outcome == Outcome::Success;
         if judged_good && outcome == Outcome::Failure {
             parts.counts.broke_off_late += 1;

@@ -15,22 +15,27 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        shared.visit(now, |mut parts| match self.grant(&mut parts, shared, verdict, None, now) {
-            Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
-            Err(stopped) => {
-                parts.counts.calls.end(verdict.outcome);
-                self.done(stopped)
+        let repeatable = shared.can_repeat();
+        shared.visit(now, |mut parts| {
+            match self.grant(&mut parts, shared, verdict, repeatable, None, now) {
+                Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
+                Err(stopped) => {
+                    parts.counts.calls.end(verdict.outcome);
+                    self.done(stopped)
+                }
             }
         })
     }
 
     /// Whether another attempt may follow one that ended with `verdict`, and when. It is paid for.
+    /// `can_repeat`: what the shared place said before its lock was taken.
     /// `running`: one that is to be cut for it, has not been, and so is not yet held against the gate.
     pub(super) fn grant<S>(
         &self,
         parts: &mut Parts<'_, S::Gate>,
         shared: &S,
         verdict: &Verdict,
+        can_repeat: bool,
         running: Option<&Entry<P>>,
         now: Instant,
     ) -> Result<Wait, Stopped>
@@ -47,7 +52,7 @@ impl<P: Copy + PartialEq> Call<P> {
             Repeat::IfUnreached => !verdict.reached,
             Repeat::Never => false,
         };
-        if !repeatable || !shared.can_repeat() {
+        if !repeatable || !can_repeat {
             return Err(Stopped::NotRepeatable);
         }
         if u32::from(self.attempt) > retry.max_retries() {
@@ -88,10 +93,11 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
+        let repeatable = shared.can_repeat();
         shared.visit(now, |mut parts| {
             let stopped = if now >= self.give_up_at {
                 Stopped::Deadline
-            } else if !shared.can_repeat() {
+            } else if !repeatable {
                 // It could when the retry was granted: what was sent since then has outgrown its buffer.
                 Stopped::NotRepeatable
             } else if !wait.is_covered(&mut parts, &self.picks, now) {

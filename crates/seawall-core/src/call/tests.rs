@@ -21,7 +21,7 @@ struct House<G> {
     plan: Plan,
     draws: Cell<u64>,
     repeatable: Cell<bool>,
-    owed: Cell<bool>,
+    owed_since: Cell<Option<Instant>>,
 }
 
 struct Machines<G> {
@@ -64,8 +64,8 @@ impl<G: Gate> Shared for House<G> {
         self.repeatable.get()
     }
 
-    fn callee_owes(&self) -> bool {
-        self.owed.get()
+    fn owed_since(&self) -> Option<Instant> {
+        self.owed_since.get()
     }
 }
 
@@ -83,7 +83,7 @@ fn house<G>(gate: G, plan: Plan) -> House<G> {
         plan,
         draws: Cell::new(0),
         repeatable: Cell::new(true),
-        owed: Cell::new(true),
+        owed_since: Cell::new(Some(Instant::ORIGIN)),
     }
 }
 

@@ -35,11 +35,12 @@ pub trait Shared {
         true
     }
 
-    /// Whether the callee owes the answer: not while it still waits for what our own caller is slow to send.
-    /// Until it does, no limit on an attempt cuts, and an attempt given up is not its failure.
+    /// Since when the callee owes the answer: from there run limits and latency, if the attempt is not younger.
+    /// `None` while it still waits for what our own caller is slow to send: no limit on an attempt cuts, and an
+    /// attempt given up is not its failure.
     #[inline]
-    fn callee_owes(&self) -> bool {
-        true
+    fn owed_since(&self) -> Option<Instant> {
+        Some(Instant::ORIGIN)
     }
 }
 
@@ -67,8 +68,8 @@ impl<S: Shared> Shared for &S {
     }
 
     #[inline]
-    fn callee_owes(&self) -> bool {
-        (**self).callee_owes()
+    fn owed_since(&self) -> Option<Instant> {
+        (**self).owed_since()
     }
 }
 

@@ -69,6 +69,24 @@ async fn a_client_slow_to_send_is_told_so_at_the_deadline_and_no_endpoint_is_bla
 }
 
 #[tokio::test]
+async fn a_silent_client_is_given_up_without_a_deadline_too_and_holds_no_place() {
+    let upstream = Upstream::start([Act(Reads::Whole, vec![Step::Hang]), Act::ok("hi")]).await;
+    let proxy = Proxy::with(&[upstream.addr], |config| {
+        config.routes[0].deadline = None;
+        config.routes[0].timeout.read = Duration::from_millis(200);
+        config.routes[0].timeout.attempt = Duration::from_millis(50);
+        config.routes[0].bulkhead.as_mut().unwrap().max_concurrent = 1;
+    })
+    .await;
+    let mut client = Client::connect(proxy.addr).await;
+    client.say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await;
+    let (answer, _) = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    until("the place is free", || proxy.inside() == 0).await;
+    assert_eq!(proxy.counts().attempts.ignored, 1, "no endpoint is blamed");
+}
+
+#[tokio::test]
 async fn an_upload_that_outgrows_its_buffer_during_the_pause_gets_the_answer_that_was_kept() {
     let go = Arc::new(Notify::new());
     let busy = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 9\r\n\r\n";

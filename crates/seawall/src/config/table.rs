@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     MainKey,
+    guide::counterpart,
     nearest::nearest,
     reader::Reader,
     syntax::short,
@@ -170,7 +171,10 @@ impl<'r> Table<'r> {
             let label = self.label(&short(name));
             let message = match nearest(name, self.known.iter().copied()) {
                 Some(meant) => format!("unknown field `{label}`, did you mean `{meant}`?"),
-                None => format!("unknown field `{label}`"),
+                None => match counterpart(name) {
+                    Some(ours) => format!("unknown field `{label}`, here it is `{ours}`"),
+                    None => format!("unknown field `{label}`"),
+                },
             };
             self.reader.problem(key.span().start, message);
         }

@@ -448,3 +448,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_field_of_the_guides_is_told_by_its_name_here() {
+    let text = "[policy.p]\ncircuit_breaker = { failure_threshold = 5, timeout_seconds = 60 }\ntimeout = { request_timeout_ms = 60000 }";
+    let Err(problems) = parse(text, "f") else { panic!("these are not our names") };
+    let told = problems.to_string();
+    let told: Vec<_> = told.lines().collect();
+    assert_eq!(
+        told,
+        [
+            "f:2:21: unknown field `circuit_breaker.failure_threshold`, here it is `circuit_breaker.failures`",
+            "f:2:44: unknown field `circuit_breaker.timeout_seconds`, here it is `circuit_breaker.open_for`",
+            "f:3:13: unknown field `timeout.request_timeout_ms`, here it is `timeout.attempt`",
+        ]
+    );
+}

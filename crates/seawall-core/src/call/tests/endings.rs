@@ -23,9 +23,11 @@ fn streaming<G: Gate>(house: &House<G>, now: u64) -> Call<G::Pick> {
 #[test]
 fn a_stream_is_judged_at_its_end_or_once_it_has_flowed_long_enough() {
     let head = |attempt, verdict| Event::Head { attempt, verdict };
-    for (late, body, failures) in
-        [(false, Verdict::FAILURE, 1), (true, Verdict::FAILURE, 0), (false, Verdict::SUCCESS, 0)]
-    {
+    for (late, body, end, failures) in [
+        (false, Verdict::FAILURE, 1_000, 1),
+        (true, Verdict::FAILURE, 1_500, 0),
+        (false, Verdict::SUCCESS, 1_000, 0),
+    ] {
         let house = house(breaker(), Plan { deadline: Some(500 * MS), ..Plan::default() });
         house.machines.borrow_mut().bulkhead =
             Some(Bulkhead::new(&BulkheadConfig::default()).unwrap());
@@ -38,7 +40,7 @@ fn a_stream_is_judged_at_its_end_or_once_it_has_flowed_long_enough() {
             assert_eq!(call.wake_at(), Instant::NEVER);
         }
         assert_eq!(house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running, 1);
-        assert_eq!(call.on(&house, ended(1, body), at(1_500)), Action::Wait);
+        assert_eq!(call.on(&house, ended(1, body), at(end)), Action::Wait);
         let machines = house.machines.borrow();
         assert_eq!(machines.bulkhead.as_ref().unwrap().snapshot().running, 0);
         assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(1_500)).failures, failures);
@@ -60,9 +62,9 @@ fn a_bad_head_is_reported_at_once_and_a_client_that_leaves_says_nothing() {
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(30)), Action::Start { attempt: 1 });
     let _ = call.on(&house, Event::Head { attempt: 1, verdict: Verdict::SUCCESS }, at(40));
-    call.abandon(&house, at(9_000), false);
+    call.abandon(&house, at(900), false);
     let machines = house.machines.borrow();
-    assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(9_000)).failures, 1, "unchanged");
+    assert_eq!(machines.gate.as_ref().unwrap().snapshot(at(900)).failures, 1, "unchanged");
     assert_eq!((machines.counts.calls.ignored, machines.counts.calls.in_flight()), (1, 0));
 }
 
@@ -122,7 +124,7 @@ fn while_the_caller_is_slow_to_send_no_limit_cuts_and_nobody_is_blamed() {
         ..Plan::default()
     };
     let house = learned(breaker(), plan);
-    house.owed.set(false);
+    house.owed_since.set(None);
     for n in 0..5u64 {
         let begun = 1_000 + n * 2_000;
         let mut call = Call::new(Ask::default());
@@ -143,18 +145,106 @@ fn while_the_caller_is_slow_to_send_no_limit_cuts_and_nobody_is_blamed() {
 }
 
 #[test]
-fn the_limit_runs_from_the_moment_the_callee_is_seen_to_owe_the_answer() {
-    let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
-    house.owed.set(false);
-    let mut call = Call::new(Ask::default());
-    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
-    assert_eq!(call.on(&house, Event::Tick, at(100)), Action::Wait);
-    house.owed.set(true);
-    assert_eq!(call.wake_at(), at(200));
-    let cut = call.on(&house, Event::Tick, at(200));
-    assert_eq!(cut, Action::Cancel { attempt: 1, limit: Limit::Attempt });
-    let _ = call.on(&house, Event::Cancelled { attempt: 1 }, at(200));
-    assert_eq!(house.machines.borrow().counts.attempts.failed, 1);
+fn the_limit_runs_from_the_callers_last_byte_whenever_it_came() {
+    for (fed, cut_at) in [(50, 150), (99, 199), (150, 250)] {
+        let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+        house.owed_since.set(None);
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        if fed > 100 {
+            assert_eq!(call.on(&house, Event::Tick, call.wake_at()), Action::Wait);
+        }
+        house.owed_since.set(Some(at(fed)));
+        assert_eq!(call.on(&house, Event::Tick, call.wake_at()), Action::Wait);
+        assert_eq!(call.wake_at(), at(cut_at), "fed at {fed}");
+        let cut = call.on(&house, Event::Tick, at(cut_at));
+        assert_eq!(cut, Action::Cancel { attempt: 1, limit: Limit::Attempt });
+        let _ = call.on(&house, Event::Cancelled { attempt: 1 }, at(cut_at));
+        assert_eq!(house.machines.borrow().counts.attempts.failed, 1);
+    }
+}
+
+#[test]
+fn the_callers_slowness_is_no_latency_of_the_callee() {
+    for learns in [true, false] {
+        let house = learned(picker(1), Plan { retry: retry(2), ..Plan::default() });
+        for n in 0..300 {
+            let begun = 2_000 + n * 20;
+            let mut call = Call::new(Ask::default());
+            assert_eq!(call.begin(&house, at(begun)), Action::Start { attempt: 1 });
+            house.owed_since.set(learns.then(|| at(begun + 990)));
+            let _ = call.on(&house, ended(1, Verdict::SUCCESS), at(begun + 1_000));
+        }
+        let machines = house.machines.borrow();
+        let limit = machines.timeout.as_ref().unwrap().limit();
+        assert!(limit < 20 * MS, "{limit:?}");
+        let latency = machines.gate.snapshot(at(10_000)).next().unwrap().latency;
+        assert!(latency <= 10 * MS, "{latency:?}");
+    }
+}
+
+#[test]
+fn a_probe_whose_caller_is_slow_gives_its_place_back_and_opens_nothing() {
+    let plan = Plan { attempt: Some(5_000 * MS), deadline: Some(15_000 * MS), ..Plan::default() };
+    let config = CircuitBreakerConfig {
+        failures: 1,
+        half_open_calls: 1,
+        half_open_for: Some(10_000 * MS),
+        ..CircuitBreakerConfig::default()
+    };
+    let house = house(Some(CircuitBreaker::new(&config).unwrap()), plan);
+    drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+    house.owed_since.set(None);
+    let mut slow = Call::new(Ask::default());
+    assert_eq!(slow.begin(&house, at(62_000)), Action::Start { attempt: 1 });
+    while slow.wake_at() < at(77_000) {
+        assert_eq!(slow.on(&house, Event::Tick, slow.wake_at()), Action::Wait);
+    }
+    assert_eq!(phase(&house), Some(Phase::HalfOpen));
+    house.owed_since.set(Some(Instant::ORIGIN));
+    for _ in 0..3 {
+        drive(&house, Ask::default(), at(76_500), MS, Verdict::SUCCESS);
+    }
+    assert_eq!(phase(&house), Some(Phase::Closed), "others have probed meanwhile");
+    let _ = slow.on(&house, ended(1, Verdict::FAILURE), at(76_900));
+    assert_eq!(phase(&house), Some(Phase::Closed), "what becomes of it says nothing here");
+}
+
+#[test]
+fn a_late_end_is_not_judged_although_nobody_looked_before() {
+    for (body, broke) in [(Verdict::FAILURE, 1), (Verdict::IGNORED, 0)] {
+        let house = house(breaker(), Plan::default());
+        for _ in 0..4 {
+            drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+        }
+        let mut call = streaming(&house, 100);
+        assert_eq!(call.on(&house, ended(1, body), at(3_600_000)), Action::Wait);
+        let machines = house.machines.borrow();
+        assert_eq!(machines.counts.broke_off_late, broke);
+        assert_eq!(machines.counts.calls.succeeded, 1);
+        let seen = machines.gate.as_ref().unwrap().snapshot(at(3_600_000));
+        assert_eq!((seen.phase, seen.failures), (Phase::Closed, 0), "a success ended the row");
+    }
+}
+
+#[test]
+fn two_clocks_that_cross_settle_a_probe_once() {
+    let config =
+        CircuitBreakerConfig { failures: 1, half_open_calls: 1, ..CircuitBreakerConfig::default() };
+    let house = house(Some(CircuitBreaker::new(&config).unwrap()), Plan::default());
+    drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+    let mut first = streaming(&house, 62_000);
+    let good_at = first.wake_at();
+    // Another thread read its clock later and came first: the probe is settled and its place given on.
+    let mut second = Call::new(Ask::default());
+    assert_eq!(second.begin(&house, good_at), Action::Start { attempt: 1 });
+    let earlier = Instant::from_nanos(good_at.as_nanos() - 1);
+    let _ = first.on(&house, ended(1, Verdict::FAILURE), earlier);
+    assert_eq!(phase(&house), Some(Phase::HalfOpen), "it was counted good already");
+    let seen = house.machines.borrow().gate.as_ref().unwrap().snapshot(good_at);
+    assert_eq!(seen.half_open_successes, 1);
+    let mut third = Call::new(Ask::default());
+    assert!(matches!(third.begin(&house, good_at), Action::Done(Finish::Refused(_))));
 }
 
 #[test]

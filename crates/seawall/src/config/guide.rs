@@ -1,0 +1,26 @@
+//! The guide's names of settings, for files that were written for it.
+
+/// Our field of this name of the guide's, its unit being part of the value: `"5s"`, `"10%"`.
+pub(super) fn counterpart(guide: &str) -> Option<&'static str> {
+    COUNTERPARTS.iter().find(|(theirs, _)| *theirs == guide).map(|(_, ours)| *ours)
+}
+
+const COUNTERPARTS: [(&str, &str); 17] = [
+    ("max_retries", "retry.max_retries"),
+    ("base_delay_ms", "retry.base_delay"),
+    ("max_delay_ms", "retry.max_delay"),
+    ("jitter_percent", "retry.jitter"),
+    ("retry_budget_percent", "retry.budget"),
+    ("retry_on_status", "retry.on"),
+    ("failure_threshold", "circuit_breaker.failures"),
+    ("success_threshold", "circuit_breaker.successes"),
+    ("timeout_seconds", "circuit_breaker.open_for"),
+    ("half_open_max_calls", "circuit_breaker.half_open_calls"),
+    ("max_concurrent_calls", "bulkhead.max_concurrent"),
+    ("max_queue_size", "bulkhead.max_queue"),
+    ("priority_enabled", "bulkhead.priority"),
+    ("connection_timeout_ms", "timeout.connect"),
+    ("read_timeout_ms", "timeout.read"),
+    ("request_timeout_ms", "timeout.attempt"),
+    ("adaptive_enabled", "timeout.adaptive"),
+];
