@@ -36,15 +36,15 @@ pub trait Gate {
     /// The refusal that would be given.
     fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal>;
 
-    /// As [`ready_by`](Self::ready_by), for an attempt that would be made instead of one that holds this permit and
-    /// would be cut for it. Where there are several to choose from, only one that is not `tried` will do: to ask a
-    /// slow one twice makes it slower.
+    /// As [`ready_by`](Self::ready_by), for an attempt that would be made instead of the one that holds this permit
+    /// and would be cut for it. Where there are several to choose from, only another will do: to ask a slow one twice
+    /// makes it slower.
     ///
     /// # Errors
     /// The refusal that would be given.
     fn ready_instead(
         &self,
-        tried: &[Option<Self::Pick>],
+        pick: Self::Pick,
         permit: &Permit,
         at: Instant,
         now: Instant,
@@ -119,7 +119,7 @@ impl Gate for Option<CircuitBreaker> {
 
     fn ready_instead(
         &self,
-        _tried: &[Option<()>],
+        _pick: (),
         permit: &Permit,
         at: Instant,
         now: Instant,

@@ -173,12 +173,12 @@ impl Gate for Picker {
 
     fn ready_instead(
         &self,
-        tried: &[Option<u16>],
+        pick: u16,
         _permit: &Permit,
         at: Instant,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let mut others = (0..self.endpoints.len()).filter(|n| !tried.contains(&Some(*n as u16)));
+        let mut others = (0..self.endpoints.len()).filter(|n| *n != usize::from(pick));
         let ready = others.any(|n| self.endpoints[n].ready_by(at, now).is_ok());
         if ready { Ok(()) } else { Err(self.refusal(at, now)) }
     }

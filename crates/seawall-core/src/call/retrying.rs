@@ -64,7 +64,7 @@ impl<P: Copy + PartialEq> Call<P> {
         }
         let ready = match running {
             None => parts.gate.ready_by(until, now),
-            Some(Entry { permit, .. }) => parts.gate.ready_instead(&self.picks, permit, until, now),
+            Some(Entry { pick, permit, .. }) => parts.gate.ready_instead(*pick, permit, until, now),
         };
         ready.map_err(Stopped::Refused)?;
         // Free only while every endpoint this call has tried is still remembered.
