@@ -30,6 +30,19 @@ pub enum Strategy {
     Custom(CustomBackoff),
 }
 
+impl Strategy {
+    /// The name, as configuration writes it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Exponential => "exponential",
+            Self::Linear => "linear",
+            Self::Fibonacci => "fibonacci",
+            Self::Custom(_) => "custom",
+        }
+    }
+}
+
 /// A caller's own schedule: retry number (0 for the first) to delay.
 ///
 /// Functions cannot be compared, so two of these are equal only if one is a clone of the other, whatever they
@@ -76,6 +89,9 @@ pub enum Jitter {
     Full,
     /// Half the delay, and uniform over the other half.
     Equal,
+    /// Uniform between the base and three times the delay before, below the cap (Brooker, "Exponential Backoff And
+    /// Jitter", AWS 2015). It grows by itself, so the strategy plays no part.
+    Decorrelated,
 }
 
 /// A schedule of delays.
@@ -90,8 +106,9 @@ pub enum Jitter {
 ///     strategy: Strategy::Exponential,
 ///     jitter: Jitter::Fraction(Ratio::ZERO),
 /// };
-/// assert_eq!(plain.delay(3, Draw::new(0)), Duration::from_millis(800));
-/// assert_eq!(plain.delay(u32::MAX, Draw::new(0)), Duration::from_secs(60));
+/// let delay = |retry| plain.delay(retry, Duration::ZERO, Draw::new(0));
+/// assert_eq!(delay(3), Duration::from_millis(800));
+/// assert_eq!(delay(u32::MAX), Duration::from_secs(60));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a value written out by its users")]
@@ -107,15 +124,20 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The wait before retry number `retry` (0 for the first): between zero and the cap.
+    /// The wait before retry number `retry` (0 for the first), after a wait of `last` before the one before it
+    /// (zero if there was none): between zero and the cap.
     #[must_use]
-    pub fn delay(&self, retry: u32, draw: Draw) -> Duration {
+    pub fn delay(&self, retry: u32, last: Duration, draw: Draw) -> Duration {
+        if let Jitter::Decorrelated = self.jitter {
+            let longest = last.max(self.base).saturating_mul(3).min(self.cap);
+            return draw.between(self.base.min(longest), longest);
+        }
         self.scattered(self.grown(retry).min(self.cap), draw)
     }
 
     /// Twice as long with the same draw; where that would pass the cap, scattered as any delay at the cap.
-    pub(crate) fn doubled(&self, retry: u32, draw: Draw) -> Duration {
-        let twice = self.delay(retry, draw).saturating_mul(2);
+    pub(crate) fn doubled(&self, retry: u32, last: Duration, draw: Draw) -> Duration {
+        let twice = self.delay(retry, last, draw).saturating_mul(2);
         if twice <= self.cap { twice } else { self.scattered(self.cap, draw) }
     }
 
@@ -126,6 +148,7 @@ impl Backoff {
                 let swing = Duration::from_nanos(fraction.of(nanos(full)));
                 draw.between(full.saturating_sub(swing), full.saturating_add(swing).min(self.cap))
             }
+            Jitter::Decorrelated => draw.between(self.base.min(full), full),
             Jitter::Full => draw.between(Duration::ZERO, full),
             Jitter::Equal => draw.between(full / 2, full),
         }
@@ -170,7 +193,7 @@ mod tests {
 
     fn first(n: u32, strategy: Strategy) -> Vec<u128> {
         let plain = backoff(strategy, Jitter::Fraction(Ratio::ZERO));
-        (0..n).map(|k| plain.delay(k, Draw::new(u64::MAX)).as_millis()).collect()
+        (0..n).map(|k| plain.delay(k, Duration::ZERO, Draw::new(u64::MAX)).as_millis()).collect()
     }
 
     #[test]
@@ -191,7 +214,8 @@ mod tests {
                 ..backoff(Strategy::Exponential, Jitter::Fraction(Ratio::percent(45)))
             };
             let mut draws = Draws::seeded(base);
-            let seen: BTreeSet<_> = (0..1_000).map(|_| schedule.delay(0, draws.draw())).collect();
+            let seen: BTreeSet<_> =
+                (0..1_000).map(|_| schedule.delay(0, Duration::ZERO, draws.draw())).collect();
             assert!(seen.len() > 900, "{base} s: {} distinct delays", seen.len());
         }
     }
@@ -200,7 +224,8 @@ mod tests {
     fn p14a_at_the_cap_delays_stay_scattered_and_below_it() {
         let schedule = backoff(Strategy::Exponential, Jitter::Fraction(Ratio::percent(50)));
         let mut draws = Draws::seeded(1);
-        let delays: Vec<_> = (0..1_000).map(|_| schedule.delay(30, draws.draw())).collect();
+        let delays: Vec<_> =
+            (0..1_000).map(|_| schedule.delay(30, Duration::ZERO, draws.draw())).collect();
         assert!(delays.iter().all(|d| *d <= schedule.cap && *d >= schedule.cap / 2));
         assert!(delays.iter().collect::<BTreeSet<_>>().len() > 900);
         // Uniform over 30 s .. 60 s: the mean lies within three standard errors of 45 s.
@@ -225,14 +250,14 @@ mod tests {
             };
             let schedule =
                 Backoff { base: Duration::from_nanos(base), cap: Duration::from_nanos(cap), strategy, jitter };
-            prop_assert!(schedule.delay(k, Draw::new(bits)) <= schedule.cap);
+            prop_assert!(schedule.delay(k, Duration::ZERO, Draw::new(bits)) <= schedule.cap);
         }
 
         #[test]
         fn full_and_equal_jitter_keep_their_ranges(k in 0u32..12, bits: u64) {
-            let whole = backoff(Strategy::Exponential, Jitter::Fraction(Ratio::ZERO)).delay(k, Draw::new(0));
-            let full = backoff(Strategy::Exponential, Jitter::Full).delay(k, Draw::new(bits));
-            let equal = backoff(Strategy::Exponential, Jitter::Equal).delay(k, Draw::new(bits));
+            let whole = backoff(Strategy::Exponential, Jitter::Fraction(Ratio::ZERO)).delay(k, Duration::ZERO, Draw::new(0));
+            let full = backoff(Strategy::Exponential, Jitter::Full).delay(k, Duration::ZERO, Draw::new(bits));
+            let equal = backoff(Strategy::Exponential, Jitter::Equal).delay(k, Duration::ZERO, Draw::new(bits));
             prop_assert!(full <= whole);
             prop_assert!(equal >= whole / 2 && equal <= whole);
         }

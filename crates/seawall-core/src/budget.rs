@@ -85,6 +85,23 @@ impl RetryBudget {
         self.refunded += 1;
     }
 
+    /// Another ratio from now on, or another way to recover. What was earned stays, up to what the new ratio would have
+    /// let it save.
+    pub fn reconfigure(&mut self, ratio: Ratio, trickle: bool, now: Instant) {
+        self.roll(now);
+        let scaled = |ceiling: u64| match self.ratio.ppm() {
+            0 => ALLOWANCE,
+            old => {
+                let earned = u128::from(ceiling - ALLOWANCE) * u128::from(ratio.ppm());
+                ALLOWANCE
+                    .saturating_add(u64::try_from(earned / u128::from(old)).unwrap_or(u64::MAX))
+            }
+        };
+        (self.ceiling, self.ceiling_before) = (scaled(self.ceiling), scaled(self.ceiling_before));
+        self.balance = self.balance.min(self.ceiling);
+        (self.ratio, self.trickle) = (ratio, trickle);
+    }
+
     /// The account's figures.
     #[must_use]
     pub fn snapshot(&self) -> RetryBudgetSnapshot {
@@ -210,6 +227,19 @@ mod tests {
             [53, 3, 3, 3, 3, 3, 3, 3, 3, 3],
             "two windows without traffic forget it all"
         );
+    }
+
+    #[test]
+    fn a_lower_ratio_clamps_what_was_saved_and_a_higher_one_gives_nothing_away() {
+        let mut budget = RetryBudget::new(Ratio::percent(10), false);
+        for _ in 0..1_000 {
+            budget.deposit(Instant::ORIGIN);
+        }
+        budget.reconfigure(Ratio::percent(50), false, Instant::ORIGIN);
+        assert_eq!(grants(&mut budget.clone(), Instant::ORIGIN), 103);
+        budget.reconfigure(Ratio::percent(1), true, Instant::ORIGIN);
+        assert_eq!(grants(&mut budget, Instant::ORIGIN), 13);
+        assert_eq!(budget.snapshot().first_attempts, 1_000);
     }
 
     #[test]

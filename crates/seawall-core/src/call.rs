@@ -30,19 +30,21 @@
 //!   nothing, one that is slow under load does, and opening its breaker would make an outage of a slow second.
 
 mod attempt;
+mod cutting;
 mod protocol;
+mod queueing;
 mod retrying;
 mod visit;
 
 use core::{mem, time::Duration};
 
 use attempt::{Cut, Running, Stream, Wait, close_stream};
-pub use protocol::{Action, Ask, Event, Finish, Limit, Repeat};
-use visit::Entry;
+pub use protocol::{Action, Ask, Event, Finish, Limit, Line, Repeat};
 pub use visit::{Counts, Parts, Shared, Tally};
+use visit::{Entry, NotYet, Turn};
 
 use crate::{
-    End, Gate, Instant, Outcome, Pattern, Plan, Reason, Refusal, Stopped, Verdict,
+    End, Gate, Instant, Outcome, Pattern, Priority, Reason, Refusal, Retry, Stopped, Verdict,
     plan::LATE_AFTER_MAX,
 };
 
@@ -50,7 +52,17 @@ use crate::{
 #[derive(Debug)]
 pub struct Call<P: Copy = ()> {
     give_up_at: Instant,
+    /// No retry starts later.
+    retry_until: Instant,
+    /// The wait before the last retry.
+    waited: Duration,
+    /// The learned limit that cut an attempt of this call; zero if none did.
+    cut_after: Duration,
+    /// When the rate limit let it through; `NEVER` if there is none.
+    limited_at: Instant,
     repeat: Repeat,
+    priority: Priority,
+    cost: u32,
     attempt: u8,
     picks: [Option<P>; PICKS_KEPT],
     state: State<P>,
@@ -59,6 +71,7 @@ pub struct Call<P: Copy = ()> {
 #[derive(Debug)]
 enum State<P> {
     Fresh,
+    Queued { turn: Turn, retry: Option<(Wait, Last)> },
     Running(Running<P>),
     Cutting { cut: Cut<P>, limit: Limit, then: Option<Wait> },
     Waiting { wait: Wait, last: Last },
@@ -95,7 +108,13 @@ impl<P: Copy + PartialEq> Call<P> {
     pub const fn new(ask: Ask) -> Self {
         Self {
             give_up_at: ask.give_up_at,
+            retry_until: Instant::NEVER,
+            waited: Duration::ZERO,
+            cut_after: Duration::ZERO,
+            limited_at: Instant::NEVER,
             repeat: ask.repeat,
+            priority: ask.priority,
+            cost: ask.cost,
             attempt: 0,
             picks: [None; PICKS_KEPT],
             state: State::Fresh,
@@ -108,29 +127,34 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let plan = shared.plan();
-        if let Some(deadline) = plan.deadline {
-            self.give_up_at = self.give_up_at.min(now + deadline);
-        }
-        shared.visit(now, |mut parts| {
-            parts.counts.calls.started += 1;
-            let started = if self.give_up_at <= now {
-                Err(Refusal::new(Pattern::Deadline, Reason::TooLate))
-            } else {
-                self.start(&mut parts, plan, now, || shared.draw())
-            };
-            match started {
-                Ok(action) => {
-                    parts.deposit(now);
-                    action
-                }
-                Err(refusal) => {
-                    parts.counts.calls.refused += 1;
-                    self.state = State::Over;
-                    Action::Done(Finish::Refused(refusal))
-                }
+        // Only whether it starts is carried past the unlocking: to read back wide what has just been written narrow
+        // would cost more than the whole decision.
+        let mut other = None;
+        let starts = shared.visit(now, |mut parts| {
+            let plan = parts.plan;
+            if let Some(deadline) = plan.deadline {
+                self.give_up_at = self.give_up_at.min(now + deadline);
             }
-        })
+            if let Some(max_elapsed) = plan.retry.as_ref().and_then(Retry::max_elapsed) {
+                self.retry_until = now + max_elapsed;
+            }
+            parts.counts.calls.started += 1;
+            let entered = if self.give_up_at <= now {
+                Err(NotYet::No(Refusal::new(Pattern::Deadline, Reason::TooLate)))
+            } else {
+                parts.limit(self.cost, self.priority, self.give_up_at, now)
+            };
+            let action = match entered {
+                Ok(()) => self.enter(&mut parts, shared, None, now),
+                Err(not_yet) => self.not_yet(&mut parts, not_yet, None),
+            };
+            let starts = matches!(action, Action::Start { .. });
+            if !starts {
+                other = Some(action);
+            }
+            starts
+        });
+        if starts { Action::Start { attempt: self.attempt } } else { other.unwrap_or(Action::Wait) }
     }
 
     /// Hears what happened; says what to do. An event that does not fit where the call stands changes nothing.
@@ -176,6 +200,13 @@ impl<P: Copy + PartialEq> Call<P> {
             (State::Waiting { wait, last }, Event::Tick) if wait.until <= now => {
                 self.resume(shared, wait, last, now)
             }
+            // Queued ▸ running, or over if its turn does not come.
+            (State::Queued { turn, retry }, Event::Woken) => {
+                self.called_up(shared, turn, retry, now)
+            }
+            (State::Queued { turn, retry }, Event::Tick) if turn.until <= now => {
+                self.called_up(shared, turn, retry, now)
+            }
             // Streaming ▸ over.
             (State::Streaming(stream), Event::Ended { verdict, .. }) => {
                 close_stream(shared, stream, verdict.outcome, now);
@@ -202,25 +233,36 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
+        let mut turn = None;
         let (cut, wait) = match mem::replace(&mut self.state, State::Over) {
             State::Running(running) => (Some(Cut::Running(running)), None),
             State::Cutting { cut, then, .. } => (Some(cut), then),
             State::Waiting { wait, .. } => (None, Some(wait)),
+            State::Queued { turn: left, retry } => {
+                turn = Some(left);
+                (None, retry.map(|(wait, _)| wait))
+            }
             State::Streaming(stream) => {
                 return close_stream(shared, stream, Outcome::Ignored, now);
             }
             State::Fresh | State::Over => return,
         };
-        let owed_since = shared.owed_since();
+        let (owed_since, first) = (shared.owed_since(), wait.is_none());
         shared.visit(now, |mut parts| {
             let mut outcome = Outcome::Ignored;
             if let Some(cut) = cut {
                 parts.counts.panicked += u64::from(panicked);
-                outcome = cut.end(&mut parts, shared, panicked, owed_since, now);
+                outcome = cut.end(&mut parts, panicked, owed_since, now);
             }
             if let Some(wait) = wait {
                 wait.cancel(&mut parts);
                 outcome = Outcome::Ignored;
+            }
+            if let Some(turn) = turn {
+                parts.abandon(turn);
+                if first {
+                    self.give_tokens_back(&mut parts);
+                }
             }
             parts.counts.calls.end(outcome);
         });
@@ -234,10 +276,22 @@ impl<P: Copy + PartialEq> Call<P> {
         match &self.state {
             State::Running(running) => running.due(self.give_up_at),
             State::Waiting { wait, .. } => wait.until,
+            State::Queued { turn, .. } => turn.until.min(self.give_up_at),
             State::Streaming(Stream { open: Some((_, good_at)), .. }) => *good_at,
             State::Fresh | State::Cutting { .. } | State::Streaming(_) | State::Over => {
                 Instant::NEVER
             }
+        }
+    }
+
+    /// The line it waits in, and its place there, as of [`Ticket::place`](crate::Ticket::place): where whoever calls
+    /// it up finds its waker.
+    #[inline]
+    #[must_use]
+    pub const fn queued(&self) -> Option<(Line, usize)> {
+        match &self.state {
+            State::Queued { turn, .. } => Some((turn.line, turn.ticket.place())),
+            _ => None,
         }
     }
 
@@ -273,18 +327,31 @@ impl<P: Copy + PartialEq> Call<P> {
     }
 
     /// Asks for leave and starts the next attempt.
-    #[inline]
+    #[inline(always)]
     fn start<G: Gate<Pick = P>>(
         &mut self,
         parts: &mut Parts<'_, G>,
-        plan: &Plan,
         now: Instant,
         draw: impl FnOnce() -> crate::Draw,
-    ) -> Result<Action, Refusal> {
-        let entry = parts.admit(&self.picks, now, draw)?;
+    ) -> Result<Action, NotYet> {
+        let entry = parts.admit(&self.picks, self.priority, self.give_up_at, now, draw)?;
+        Ok(self.run(parts, entry, now))
+    }
+
+    /// An attempt with all it needs.
+    #[inline(always)]
+    fn run<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &Parts<'_, G>,
+        entry: Entry<P>,
+        now: Instant,
+    ) -> Action {
+        let plan = parts.plan;
         self.picks[usize::from(self.attempt) % PICKS_KEPT] = Some(entry.pick);
         self.attempt += 1;
+        let max_run = parts.bulkhead.as_ref().and_then(|bulkhead| bulkhead.max_run());
         let hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
+        let hard = max_run.map_or(hard, |limit| hard.min(now + limit));
         let soft = match parts.learned() {
             Some(limit) if plan.retry.is_some() && plan.retry_timeouts => {
                 // A callee that comes back is slower than the one that was learned.
@@ -295,7 +362,7 @@ impl<P: Copy + PartialEq> Call<P> {
         };
         self.state =
             State::Running(Running { entry, started: now, from: now, hard, soft, moved: false });
-        Ok(Action::Start { attempt: self.attempt })
+        Action::Start { attempt: self.attempt }
     }
 
     #[inline]
@@ -315,6 +382,7 @@ impl<P: Copy + PartialEq> Call<P> {
             running.end_answered(&mut parts, verdict.outcome, took, now);
             if verdict.outcome == Outcome::Success {
                 parts.counts.calls.succeeded += 1;
+                parts.counts.false_timeouts += self.was_cut_wrongly(took);
             }
         });
         if verdict.outcome == Outcome::Success {
@@ -332,7 +400,8 @@ impl<P: Copy + PartialEq> Call<P> {
         let owed = running.took(shared.owed_since(), now);
         let took = owed.unwrap_or_default();
         shared.visit(now, |mut parts| {
-            let late_after = running.late_after(&parts, shared.plan());
+            let late_after = running.late_after(&parts);
+            let started = running.started;
             let Entry { pick, permit, place } = running.entry;
             let outcome = verdict.outcome;
             let (open, stopped) = if outcome == Outcome::Success {
@@ -340,114 +409,29 @@ impl<P: Copy + PartialEq> Call<P> {
                 if owed.is_some() {
                     parts.learn(pick, took, now);
                 }
+                parts.counts.false_timeouts += self.was_cut_wrongly(owed);
                 parts.gate.flows(pick, &permit, good_at);
                 (Some((permit, good_at)), Stopped::Succeeded)
             } else {
                 parts.judge(pick, permit, End::new(outcome, took), now);
                 match self.grant(&mut parts, shared, &verdict, repeatable, None, now) {
                     Ok(wait) => {
-                        parts.leave(pick, place, outcome);
+                        parts.leave(pick, place, outcome, now.since(started));
                         return self.pause(wait, Last::Answered(outcome));
                     }
                     Err(stopped) => (None, stopped),
                 }
             };
-            self.state = State::Streaming(Stream { pick, place, open, outcome, took });
+            self.state = State::Streaming(Stream { pick, place, started, open, outcome, took });
             self.done(stopped)
         })
     }
 
-    fn tick<S>(&mut self, shared: &S, mut running: Running<P>, now: Instant) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let due = running.due(self.give_up_at);
-        if now < due {
-            self.state = State::Running(running);
-            return Action::Wait;
-        }
-        if now >= self.give_up_at {
-            return self.cancel(Cut::Running(running), Limit::Deadline, None);
-        }
-        let owed = shared.owed_since();
-        if owed.is_none_or(|since| since > running.from) {
-            running.excuse(owed.unwrap_or(now));
-            if owed.is_none() && running.entry.permit.is_probe() {
-                shared.visit(now, |mut parts| running.give_up_probe(&mut parts, now));
-            }
-            if now < running.due(self.give_up_at) {
-                self.state = State::Running(running);
-                return Action::Wait;
-            }
-        }
-        let late = now.since(due);
-        if late > WAKE_LATE && !running.moved {
-            running.move_by(late);
-            self.state = State::Running(running);
-            return Action::Wait;
-        }
-        if now >= running.hard {
-            return self.cancel(Cut::Running(running), Limit::Attempt, None);
-        }
-        // The learned limit: only if another attempt may follow, which is granted and paid for first. Reported in
-        // the same visit, or several calls that see the breaker one failure short would open it together.
-        let repeatable = shared.can_repeat();
-        shared.visit(now, |mut parts| {
-            let entry = Some(&running.entry);
-            match self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, entry, now) {
-                Ok(wait) => {
-                    let cut = running.cut_for_another(&mut parts, shared.plan(), now);
-                    self.cancel(cut, Limit::Learned, Some(wait))
-                }
-                Err(_) => {
-                    running.soft = Instant::NEVER;
-                    self.state = State::Running(running);
-                    Action::Wait
-                }
-            }
-        })
-    }
-
-    fn cut<S>(
-        &mut self,
-        shared: &S,
-        cut: Cut<P>,
-        limit: Limit,
-        then: Option<Wait>,
-        now: Instant,
-    ) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let (repeatable, owed_since) = (shared.can_repeat(), shared.owed_since());
-        shared.visit(now, |mut parts| {
-            let own_limit = limit != Limit::Deadline;
-            parts.counts.timed_out += u64::from(own_limit);
-            cut.end(&mut parts, shared, own_limit, owed_since, now);
-            let granted = match (then, limit) {
-                (Some(wait), _) => Ok(wait),
-                (None, Limit::Deadline) => {
-                    parts.counts.deadline_passed += 1;
-                    Err(Stopped::Deadline)
-                }
-                (None, _) if !shared.plan().retry_timeouts => Err(Stopped::NotRetryable),
-                (None, _) => {
-                    self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, None, now)
-                }
-            };
-            match granted {
-                Ok(wait) => self.pause(wait, Last::Cut(limit)),
-                Err(stopped) => {
-                    parts.counts.calls.failed += 1;
-                    Action::Done(Finish::TimedOut { limit, stopped })
-                }
-            }
-        })
-    }
-
-    const fn cancel(&mut self, cut: Cut<P>, limit: Limit, then: Option<Wait>) -> Action {
-        self.state = State::Cutting { cut, limit, then };
-        Action::Cancel { attempt: self.attempt, limit }
+    /// 1 if a success that took this long shows that an attempt before it was cut too early.
+    #[inline]
+    fn was_cut_wrongly(&self, took: Option<Duration>) -> u64 {
+        let cut = !self.cut_after.is_zero();
+        u64::from(cut && took.is_some_and(|took| took > self.cut_after))
     }
 
     #[inline]

@@ -18,10 +18,14 @@ pub enum Phase {
     Open,
     /// A few probes decide between closed and open.
     HalfOpen,
-    /// An operator lets every call through; nothing is recorded.
+    /// An operator lets every call through; how they end is counted and decides nothing.
     ForcedClosed,
-    /// An operator refuses every call, until told otherwise.
+    /// An operator refuses every call.
     ForcedOpen,
+    /// An operator lets every call through, and nothing is recorded.
+    Disabled,
+    /// An operator lets every call through, and the breaker shows where it would stand.
+    MetricsOnly,
 }
 
 impl Phase {
@@ -34,6 +38,8 @@ impl Phase {
             Self::HalfOpen => "half_open",
             Self::ForcedClosed => "forced_closed",
             Self::ForcedOpen => "forced_open",
+            Self::Disabled => "disabled",
+            Self::MetricsOnly => "metrics_only",
         }
     }
 }
@@ -50,16 +56,34 @@ impl fmt::Display for Phase {
 pub enum Cause {
     /// So many failures in a row.
     Failures(u32),
+    /// Too large a share of the calls in the window failed.
+    FailureRate {
+        /// Calls that failed.
+        failed: u32,
+        /// Calls in the window.
+        calls: u32,
+    },
+    /// Too large a share of the calls in the window was slow.
+    SlowRate {
+        /// Calls that were slow, those still running included.
+        slow: u32,
+        /// Calls in the window.
+        calls: u32,
+    },
     /// The open period is over.
     PeriodOver,
     /// A probe failed.
     ProbeFailed,
     /// A probe outlived `half_open_for`.
     ProbeExpired,
+    /// A probe was slow.
+    ProbeSlow,
     /// So many probes succeeded.
     ProbesSucceeded(u32),
     /// An operator said so.
     Override,
+    /// What an operator said held for a stated time, and that is over.
+    OverrideOver,
 }
 
 impl fmt::Display for Cause {
@@ -67,12 +91,16 @@ impl fmt::Display for Cause {
         match self {
             Self::Failures(1) => f.write_str("1 failure"),
             Self::Failures(n) => write!(f, "{n} failures in a row"),
+            Self::FailureRate { failed, calls } => write!(f, "{failed} of {calls} calls failed"),
+            Self::SlowRate { slow, calls } => write!(f, "{slow} of {calls} calls slow"),
             Self::PeriodOver => f.write_str("open period over"),
             Self::ProbeFailed => f.write_str("probe failed"),
             Self::ProbeExpired => f.write_str("probe did not end in time"),
+            Self::ProbeSlow => f.write_str("probe slow"),
             Self::ProbesSucceeded(1) => f.write_str("1 probe succeeded"),
             Self::ProbesSucceeded(n) => write!(f, "{n} probes succeeded"),
             Self::Override => f.write_str("override"),
+            Self::OverrideOver => f.write_str("override over"),
         }
     }
 }

@@ -7,9 +7,7 @@
 //!
 //! [`Call`](crate::Call) drives either through this trait, so that order, retries and refunds are written once.
 
-use core::time::Duration;
-
-use crate::{Admission, CircuitBreaker, Draw, End, Instant, Outcome, Permit, Refusal, Transition};
+use crate::{CircuitBreaker, Draw, End, Instant, Permit, Refusal, Transition};
 
 /// Says whether and to whom an attempt may go.
 pub trait Gate {
@@ -106,10 +104,7 @@ impl Gate for Option<CircuitBreaker> {
         _draw: impl FnOnce() -> Draw,
     ) -> Result<((), Permit), Refusal> {
         let Some(breaker) = self else { return Ok(((), Permit::new(0, 0))) };
-        match breaker.admit(now) {
-            Admission::Go(permit) => Ok(((), permit)),
-            Admission::No(refusal) => Err(refusal),
-        }
+        breaker.admit(now).map(|permit| ((), permit))
     }
 
     #[inline]
@@ -146,9 +141,10 @@ impl Gate for Option<CircuitBreaker> {
         self.as_ref().is_none_or(|breaker| breaker.still_flows(permit, until))
     }
 
-    fn withdraw(&mut self, pick: (), permit: Permit, now: Instant) {
-        // Nothing is counted, and of all machines' reports only this one changes no phase.
-        self.report(pick, permit, End::new(Outcome::Ignored, Duration::ZERO), now);
+    fn withdraw(&mut self, _pick: (), permit: Permit, _now: Instant) {
+        if let Some(breaker) = self {
+            breaker.withdraw(&permit);
+        }
     }
 
     #[inline]
@@ -166,5 +162,29 @@ impl Gate for Option<CircuitBreaker> {
     #[inline]
     fn is_calm(&self, _pick: ()) -> bool {
         self.as_ref().is_none_or(CircuitBreaker::is_closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{CircuitBreakerConfig, Outcome};
+
+    #[test]
+    fn a_withdrawn_attempt_gives_its_place_back_and_counts_nowhere() {
+        let config = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+        let mut gate = Some(CircuitBreaker::new(&config).unwrap());
+        let failure = End::new(Outcome::Failure, Duration::ZERO);
+        let ((), permit) = gate.admit(&[], Instant::ORIGIN, || Draw::new(0)).unwrap();
+        gate.report((), permit, failure, Instant::ORIGIN);
+        let now = Instant::ORIGIN + config.open_for;
+        gate.advance(now, |_, _| {});
+        for _ in 0..10 {
+            let ((), probe) = gate.admit(&[], now, || Draw::new(0)).unwrap();
+            gate.withdraw((), probe, now);
+        }
+        assert_eq!(gate.unwrap().snapshot(now).ended.ignored, 0);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   words        time  ratio  draw  outcome  permit  refusal  event  invalid
 //!   arithmetic   backoff  budget  quantile
-//!   machines     retry  circuit_breaker  bulkhead  timeout  pick
+//!   machines     retry  circuit_breaker  bulkhead  rate_limit  timeout  pick
 //!   composition  gate  plan  call
 //! ```
 //!
@@ -25,19 +25,19 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use seawall_core::{Admission, CircuitBreaker, CircuitBreakerConfig, End, Instant, Outcome, Phase};
+//! use seawall_core::{CircuitBreaker, CircuitBreakerConfig, End, Instant, Outcome, Phase};
 //!
 //! let mut breaker = CircuitBreaker::new(&CircuitBreakerConfig::default())?;
 //! let mut now = Instant::ORIGIN;
 //! for _ in 0..5 {
-//!     let Admission::Go(permit) = breaker.admit(now) else { unreachable!() };
+//!     let permit = breaker.admit(now)?;
 //!     breaker.report(permit, End::new(Outcome::Failure, Duration::from_millis(30)), now);
 //! }
 //! assert_eq!(breaker.phase(now), Phase::Open);
 //!
 //! now = now + Duration::from_secs(60);
 //! assert_eq!(breaker.phase(now), Phase::HalfOpen);
-//! # Ok::<(), seawall_core::Invalid>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! [`Call`] composes them, in one order, for every kind of driver.
@@ -62,7 +62,9 @@ mod outcome;
 mod permit;
 mod pick;
 mod plan;
+mod priority;
 mod quantile;
+mod rate_limit;
 mod ratio;
 mod refusal;
 mod retry;
@@ -73,18 +75,26 @@ pub use backoff::{Backoff, CustomBackoff, Jitter, Strategy};
 pub use budget::{RetryBudget, RetryBudgetSnapshot};
 pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadSnapshot};
 pub use call::{
-    Action, Ask, Call, Counts, Event, Finish, Limit, Parts, Repeat, Shared, Tally, WAKE_LATE,
+    Action, Ask, Call, Counts, Event, Finish, Limit, Line, Parts, Repeat, Shared, Tally, WAKE_LATE,
 };
-pub use circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerSnapshot};
+pub use circuit_breaker::{
+    CircuitBreaker, CircuitBreakerConfig, CircuitBreakerSnapshot, Ended, Overridden, Override,
+    Window, Windows,
+};
 pub use draw::{Draw, Draws};
 pub use event::{Cause, EventRing, Numbered, Phase, Transition};
 pub use gate::Gate;
 pub use invalid::Invalid;
 pub use outcome::{End, Outcome, Verdict};
-pub use permit::{Admission, Permit};
+pub use permit::{Admission, Permit, Ticket};
 pub use pick::{EndpointSnapshot, Picker};
 pub use plan::Plan;
+pub use priority::Priority;
 pub use quantile::Sketch;
+pub use rate_limit::{
+    Algorithm, LeakyBucket, Rate, RateLimitConfig, RateLimitSnapshot, RateLimiter, Reserve, Shaper,
+    SlidingWindowCounter, TokenBucket,
+};
 pub use ratio::Ratio;
 pub use refusal::{Pattern, Reason, Refusal};
 pub use retry::{Retry, RetryConfig, Stopped};

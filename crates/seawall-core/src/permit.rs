@@ -12,6 +12,8 @@ use crate::Refusal;
 pub enum Admission {
     /// Go, and report the permit when the call has ended.
     Go(Permit),
+    /// Wait until the ticket's turn has come.
+    Wait(Ticket),
     /// No.
     No(Refusal),
 }
@@ -25,13 +27,19 @@ impl Permit {
     /// A permit of `epoch`, with `slot` telling which place it occupies (0: none in particular).
     #[inline]
     pub(crate) const fn new(epoch: u64, slot: u8) -> Self {
-        Self(epoch << SLOT_BITS | slot as u64)
+        Self(epoch << EPOCH_SHIFT | slot as u64)
+    }
+
+    /// A permit of `epoch` for a probe, which occupies the place `slot` among the probes.
+    #[inline]
+    pub(crate) const fn probe(epoch: u64, slot: u8) -> Self {
+        Self(epoch << EPOCH_SHIFT | PROBE | slot as u64)
     }
 
     /// The epoch that granted it.
     #[inline]
     pub(crate) const fn epoch(&self) -> u64 {
-        self.0 >> SLOT_BITS
+        self.0 >> EPOCH_SHIFT
     }
 
     /// The place it occupies; 0 for none in particular.
@@ -41,12 +49,12 @@ impl Permit {
     }
 
     /// Of no epoch: its report changes nothing.
-    pub(crate) const VOID: Self = Self(u64::MAX);
+    pub(crate) const VOID: Self = Self(u64::MAX << EPOCH_SHIFT);
 
-    /// Whether it occupies a place for a probe.
+    /// Whether its place is one for a probe.
     #[inline]
     pub(crate) const fn is_probe(&self) -> bool {
-        self.slot() > 0
+        self.0 & PROBE != 0
     }
 
     /// What is left of it once time alone has judged the call: a probe's place may be another's by now, so its
@@ -56,6 +64,34 @@ impl Permit {
     }
 }
 
-/// 56 bits of epoch last longer than any process: a million transitions a second for 2 000 years.
-const SLOT_BITS: u32 = 8;
-const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
+/// A place in a queue. Not `Copy`: its turn is claimed or it is abandoned, exactly once.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a ticket holds a place in a queue until it is claimed or abandoned"]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// The ticket for `place` of a queue's table; `generation` tells its holder from the ones before.
+    #[inline]
+    pub(crate) const fn new(generation: u32, place: u32) -> Self {
+        Self((generation as u64) << 32 | place as u64)
+    }
+
+    /// Its place in the queue's table.
+    #[inline]
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+
+    /// Whose ticket it is, of all that had this place.
+    #[inline]
+    pub(crate) const fn generation(&self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// From low to high: the place, whether it is one for a probe, the epoch.
+const SLOT_MASK: u64 = 0xff;
+const PROBE: u64 = 1 << 8;
+/// 55 bits of epoch last longer than any process: a million transitions a second for 1 000 years.
+const EPOCH_SHIFT: u32 = 9;

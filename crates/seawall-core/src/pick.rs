@@ -49,18 +49,31 @@ struct Endpoint {
 }
 
 impl Picker {
-    /// `endpoints` of them, each with a breaker of its own if one is configured.
+    /// As [`seeded`](Self::seeded), with seed 0.
+    ///
+    /// # Errors
+    /// As [`seeded`](Self::seeded).
+    pub fn new(endpoints: usize, breaker: Option<&CircuitBreakerConfig>) -> Result<Self, Invalid> {
+        Self::seeded(endpoints, breaker, 0)
+    }
+
+    /// `endpoints` of them, each with a breaker of its own if one is configured. No two of these draw alike from
+    /// `seed`.
     ///
     /// # Errors
     /// The first setting of the breaker that makes no sense; more than 65 535 endpoints.
-    pub fn new(endpoints: usize, breaker: Option<&CircuitBreakerConfig>) -> Result<Self, Invalid> {
+    pub fn seeded(
+        endpoints: usize,
+        breaker: Option<&CircuitBreakerConfig>,
+        seed: u64,
+    ) -> Result<Self, Invalid> {
         if endpoints == 0 || endpoints > usize::from(u16::MAX) {
             return Err(Invalid::new("endpoints", endpoints, "1 to 65535 endpoints"));
         }
         let probes = breaker.map_or(0, |config| config.half_open_calls);
         let breaker = breaker.map(CircuitBreaker::new).transpose()?;
-        let endpoint = Endpoint {
-            breaker,
+        let endpoint = |n| Endpoint {
+            breaker: breaker.clone().map(|breaker| breaker.reseeded(seed.wrapping_add(n))),
             running: 0,
             latency: 0,
             seen: Instant::ORIGIN,
@@ -69,10 +82,11 @@ impl Picker {
             attempts: 0,
             preferred: 0,
         };
-        Ok(Self { endpoints: alloc::vec![endpoint; endpoints], probes, wake_at: Instant::NEVER })
+        let endpoints = (0..endpoints as u64).map(endpoint).collect();
+        Ok(Self { endpoints, probes, wake_at: Instant::NEVER })
     }
 
-    /// When time alone next changes the answer.
+    /// When time alone may next change the answer.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
         (self.wake_at != Instant::NEVER).then_some(self.wake_at)
@@ -290,7 +304,7 @@ impl Endpoint {
 }
 
 /// What one endpoint of a [`Picker`] shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointSnapshot {
     /// Attempts running there.
@@ -319,7 +333,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Draws, Phase};
+    use crate::{Draws, Phase, Ratio};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -451,6 +465,29 @@ mod tests {
             seen[usize::from(pick)] += 1;
         }
         assert!(seen[0] < 1_200 && seen[1] > 200 && seen[2] > 200, "{seen:?}");
+    }
+
+    #[test]
+    fn endpoints_that_fail_together_do_not_probe_together() {
+        let config = CircuitBreakerConfig {
+            failures: 1,
+            open_jitter: Ratio::percent(20),
+            ..CircuitBreakerConfig::default()
+        };
+        let periods = |seed| {
+            let mut picker = Picker::seeded(3, Some(&config), seed).unwrap();
+            for endpoint in &mut picker.endpoints {
+                let breaker = endpoint.breaker.as_mut().unwrap();
+                let permit = breaker.admit(Instant::ORIGIN).unwrap();
+                breaker.report(permit, End::new(Outcome::Failure, MS), Instant::ORIGIN);
+            }
+            let seen = picker.snapshot(Instant::ORIGIN);
+            seen.map(|seen| seen.breaker.unwrap().open_period.unwrap()).collect::<Vec<_>>()
+        };
+        let (one, other) = (periods(1), periods(99));
+        assert!(one[0] != one[1] && one[1] != one[2] && one[0] != one[2], "{one:?}");
+        assert_ne!(one, other);
+        assert_eq!(one, periods(1));
     }
 
     proptest! {

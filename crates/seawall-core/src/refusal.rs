@@ -10,6 +10,8 @@ pub enum Pattern {
     Deadline,
     /// The retry budget.
     RetryBudget,
+    /// The rate limit.
+    RateLimit,
     /// The picker of endpoints: no endpoint admits.
     Pick,
     /// The circuit breaker.
@@ -25,6 +27,7 @@ impl Pattern {
         match self {
             Self::Deadline => "deadline",
             Self::RetryBudget => "retry_budget",
+            Self::RateLimit => "rate_limit",
             Self::Pick => "pick",
             Self::CircuitBreaker => "circuit_breaker",
             Self::Bulkhead => "bulkhead",
@@ -42,8 +45,18 @@ pub enum Reason {
     ProbesOut,
     /// An operator forced the breaker open.
     ForcedOpen,
-    /// Every place is taken.
+    /// Every place is taken, and every place to wait in.
     Full,
+    /// A more urgent call took its place in the queue.
+    Displaced,
+    /// It waited as long as a call may wait.
+    WaitOver,
+    /// Its turn would come too late.
+    Hopeless,
+    /// So many were let through lately that it must wait.
+    Limited,
+    /// It asks for more at once than there ever is.
+    TooLarge,
     /// What was asked for cannot end before the deadline.
     TooLate,
     /// Retries have used up what first attempts earned.
@@ -59,6 +72,11 @@ impl Reason {
             Self::ProbesOut => "half-open, all probes out",
             Self::ForcedOpen => "forced open",
             Self::Full => "full",
+            Self::Displaced => "displaced by a more urgent call",
+            Self::WaitOver => "waited too long",
+            Self::Hopeless => "its turn would come too late",
+            Self::Limited => "limit reached",
+            Self::TooLarge => "asked for more than there ever is",
             Self::TooLate => "cannot end before the deadline",
             Self::Exhausted => "exhausted",
         }

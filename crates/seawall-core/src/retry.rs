@@ -33,6 +33,8 @@ pub struct RetryConfig {
     pub strategy: Strategy,
     /// Retries earned per first attempt ([`RetryBudget`](crate::RetryBudget)). Default 10 %; 0 to 1000 %.
     pub budget: Ratio,
+    /// No retry starts later than this after the call began, whatever the deadline. Default none; more than 0.
+    pub max_elapsed: Option<Duration>,
     /// Whether the budget is topped up with time, for services too quiet to earn retries. Default false.
     pub trickle: bool,
 }
@@ -46,6 +48,7 @@ impl Default for RetryConfig {
             jitter: Jitter::Fraction(Ratio::percent(50)),
             strategy: Strategy::Exponential,
             budget: Ratio::percent(10),
+            max_elapsed: None,
             trickle: false,
         }
     }
@@ -66,6 +69,13 @@ impl RetryConfig {
         {
             found(Invalid::new("retry.jitter", fraction, "0% to 100%"));
         }
+        if self.jitter == Jitter::Decorrelated && self.strategy != Strategy::Exponential {
+            let expected = "none: decorrelated jitter grows by itself";
+            found(Invalid::new("retry.strategy", self.strategy.name(), expected));
+        }
+        if self.max_elapsed == Some(Duration::ZERO) {
+            found(Invalid::new("retry.max_elapsed", "0s", "more than 0s, or none"));
+        }
         if self.budget > Ratio::percent(1_000) {
             found(Invalid::new("retry.budget", self.budget, "0% to 1000% of first attempts"));
         }
@@ -77,6 +87,7 @@ impl RetryConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     max_retries: u32,
+    max_elapsed: Option<Duration>,
     backoff: Backoff,
 }
 
@@ -96,7 +107,7 @@ impl Retry {
             },
             jitter: config.jitter,
         };
-        Ok(Self { max_retries: config.max_retries, backoff })
+        Ok(Self { max_retries: config.max_retries, max_elapsed: config.max_elapsed, backoff })
     }
 
     /// Retries a call may make.
@@ -106,22 +117,30 @@ impl Retry {
         self.max_retries
     }
 
-    /// How long to wait before retry number `retry` (0 for the first) of an attempt that ended with `verdict`.
+    /// How long after its beginning a call may still start a retry; `None`: as long as there is time.
+    #[inline]
+    #[must_use]
+    pub const fn max_elapsed(&self) -> Option<Duration> {
+        self.max_elapsed
+    }
+
+    /// How long to wait before retry number `retry` (0 for the first) of an attempt that ended with `verdict`;
+    /// `last` is the wait before the retry before, zero if there was none.
     ///
     /// The callee's own hint wins and is only ever lengthened, by up to half, so that all who were told the
     /// same second do not come back in it. Without one, "later" (429) waits twice as long as a failure would
     /// with the same draw. Where that would pass the cap, it waits as a failure at the cap does: scattered
     /// below it, for all who waited exactly the cap would come back together.
     #[must_use]
-    pub fn delay(&self, retry: u32, verdict: &Verdict, draw: Draw) -> Duration {
+    pub fn delay(&self, retry: u32, last: Duration, verdict: &Verdict, draw: Draw) -> Duration {
         if let Some(hint) = verdict.retry_after {
             // "At once" from a callee in trouble is no reason to come back without a pause.
-            let pause = self.backoff.delay(retry, draw);
+            let pause = self.backoff.delay(retry, last, draw);
             return draw.between(hint, hint.saturating_add(hint / 2)).max(pause);
         }
         match verdict.outcome {
-            Outcome::Ignored => self.backoff.doubled(retry, draw),
-            Outcome::Success | Outcome::Failure => self.backoff.delay(retry, draw),
+            Outcome::Ignored => self.backoff.doubled(retry, last, draw),
+            Outcome::Success | Outcome::Failure => self.backoff.delay(retry, last, draw),
         }
     }
 }
@@ -140,6 +159,8 @@ pub enum Stopped {
     NotRepeatable,
     /// All retries are used.
     MaxRetries,
+    /// The call has run for too long to start another.
+    MaxElapsed,
     /// The wait would have ended after the deadline, or the deadline has passed.
     Deadline,
     /// A machine refused: the retry budget, the breaker, the bulkhead.
@@ -169,7 +190,8 @@ mod tests {
         let mut draws = Draws::seeded(3);
         for verdict in [Verdict::LATER, Verdict::FAILURE] {
             for _ in 0..1_000 {
-                let delay = retry().delay(0, &verdict.after(Some(hint)), draws.draw());
+                let delay =
+                    retry().delay(0, Duration::ZERO, &verdict.after(Some(hint)), draws.draw());
                 assert!(delay >= hint && delay <= hint * 3 / 2, "{delay:?}");
             }
         }
@@ -190,10 +212,43 @@ mod tests {
         };
         let retry = Retry::new(&config).unwrap();
         for _ in 0..10 {
-            let delay = retry.delay(2, &Verdict::FAILURE, Draws::nth(1, 1));
+            let delay = retry.delay(2, Duration::ZERO, &Verdict::FAILURE, Draws::nth(1, 1));
             assert_eq!(delay, Duration::from_millis(20));
         }
         assert_eq!(asked.load(Ordering::Relaxed), 3, "once for each retry there may be");
+    }
+
+    #[test]
+    fn decorrelated_delays_stay_between_base_and_thrice_the_last_below_the_cap() {
+        let config = RetryConfig {
+            jitter: Jitter::Decorrelated,
+            max_retries: 50,
+            max_delay: Duration::from_secs(2),
+            ..RetryConfig::default()
+        };
+        let (retry, base, cap) =
+            (Retry::new(&config).unwrap(), config.base_delay, config.max_delay);
+        let mut draws = Draws::seeded(9);
+        let (mut shortened, mut at_cap) = (0, BTreeSet::new());
+        for _ in 0..100 {
+            let mut last = Duration::ZERO;
+            for k in 0..50 {
+                let delay = retry.delay(k, last, &Verdict::FAILURE, draws.draw());
+                assert!(
+                    delay >= base && delay <= last.max(base) * 3 && delay <= cap,
+                    "{last:?}, {delay:?}"
+                );
+                shortened += u32::from(delay < last);
+                if last * 3 > cap {
+                    at_cap.insert(delay);
+                }
+                last = delay;
+            }
+        }
+        assert!(shortened > 1_000, "it may come back sooner: {shortened}");
+        assert!(at_cap.len() > 900, "scattered at the cap: {}", at_cap.len());
+        let grown = RetryConfig { strategy: Strategy::Linear, ..config };
+        assert_eq!(Retry::new(&grown).unwrap_err().field, "retry.strategy");
     }
 
     #[test]
@@ -201,7 +256,10 @@ mod tests {
         let at_once = Verdict::FAILURE.after(Some(Duration::ZERO));
         for k in 0..5 {
             let draw = Draws::nth(4, u64::from(k));
-            assert_eq!(retry().delay(k, &at_once, draw), retry().delay(k, &Verdict::FAILURE, draw));
+            assert_eq!(
+                retry().delay(k, Duration::ZERO, &at_once, draw),
+                retry().delay(k, Duration::ZERO, &Verdict::FAILURE, draw)
+            );
         }
     }
 
@@ -210,8 +268,9 @@ mod tests {
         let (retry, cap) = (retry(), RetryConfig::default().max_delay);
         let mut draws = Draws::seeded(5);
         for k in [9, 10, 30] {
-            let delays: BTreeSet<_> =
-                (0..1_000).map(|_| retry.delay(k, &Verdict::LATER, draws.draw())).collect();
+            let delays: BTreeSet<_> = (0..1_000)
+                .map(|_| retry.delay(k, Duration::ZERO, &Verdict::LATER, draws.draw()))
+                .collect();
             assert!(delays.iter().all(|delay| *delay >= cap / 2 && *delay <= cap), "retry {k}");
             assert!(delays.len() > 900, "retry {k}: {} distinct delays", delays.len());
         }
@@ -235,7 +294,7 @@ mod tests {
                 ..RetryConfig::default()
             };
             let retry = Retry::new(&config).unwrap();
-            let delay = |verdict| retry.delay(k, &verdict, Draw::new(bits));
+            let delay = |verdict| retry.delay(k, Duration::ZERO, &verdict, Draw::new(bits));
             let (failure, later) = (delay(Verdict::FAILURE), delay(Verdict::LATER));
             prop_assert!(later <= config.max_delay);
             prop_assert!(later >= failure);
@@ -243,7 +302,7 @@ mod tests {
                 prop_assert_eq!(later, failure * 2);
             } else {
                 let at_cap = RetryConfig { base_delay: config.max_delay, ..config };
-                let at_cap = Retry::new(&at_cap).unwrap().delay(0, &Verdict::FAILURE, Draw::new(bits));
+                let at_cap = Retry::new(&at_cap).unwrap().delay(0, Duration::ZERO, &Verdict::FAILURE, Draw::new(bits));
                 prop_assert_eq!(later, at_cap);
             }
         }
@@ -256,6 +315,7 @@ mod tests {
             base_delay: Duration::from_secs(2),
             max_delay: Duration::from_secs(1),
             jitter: Jitter::Fraction(Ratio::percent(101)),
+            max_elapsed: Some(Duration::ZERO),
             budget: Ratio::percent(1_001),
             ..RetryConfig::default()
         };
@@ -263,7 +323,13 @@ mod tests {
         config.check(&mut |invalid| fields.push(invalid.field));
         assert_eq!(
             fields,
-            ["retry.max_retries", "retry.max_delay", "retry.jitter", "retry.budget"]
+            [
+                "retry.max_retries",
+                "retry.max_delay",
+                "retry.jitter",
+                "retry.max_elapsed",
+                "retry.budget"
+            ]
         );
         assert_eq!(Retry::new(&config).unwrap_err().field, "retry.max_retries");
         RetryConfig::default().check(&mut |invalid| panic!("{invalid}"));

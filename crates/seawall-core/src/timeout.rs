@@ -192,6 +192,23 @@ impl AdaptiveTimeout {
         self.held = held;
     }
 
+    /// Other settings from now on. What was seen stays; what was learned is brought within the new bounds and learned
+    /// anew within a second.
+    ///
+    /// # Errors
+    ///
+    /// The first thing [`TimeoutConfig::check`] finds; then nothing has changed.
+    pub fn reconfigure(&mut self, config: TimeoutConfig) -> Result<(), Invalid> {
+        first(|found| config.check(found))?;
+        self.learned = match self.learned {
+            Some(limit) if config.adaptive => Some(limit.clamp(config.floor, config.attempt)),
+            _ => None,
+        };
+        self.due = Instant::ORIGIN;
+        self.config = config;
+        Ok(())
+    }
+
     /// The learned limit; `None` before `warm_up` samples have ended, and when not adaptive.
     #[inline]
     #[must_use]

@@ -3,7 +3,7 @@
 use core::{mem, time::Duration};
 
 use crate::{
-    End, Gate, Instant, Outcome, Permit, Plan,
+    End, Gate, Instant, Outcome, Permit,
     call::visit::{Entry, Parts, Shared},
 };
 
@@ -56,12 +56,8 @@ impl<P: Copy + PartialEq> Running<P> {
         owed_since.map(|since| now.since(since.max(self.started)))
     }
 
-    pub(super) fn late_after<G: Gate<Pick = P>>(
-        &self,
-        parts: &Parts<'_, G>,
-        plan: &Plan,
-    ) -> Duration {
-        parts.learned().unwrap_or_else(|| plan.late_after())
+    pub(super) fn late_after<G: Gate<Pick = P>>(&self, parts: &Parts<'_, G>) -> Duration {
+        parts.learned().unwrap_or_else(|| parts.plan.late_after())
     }
 
     #[inline]
@@ -77,19 +73,14 @@ impl<P: Copy + PartialEq> Running<P> {
         }
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, took.unwrap_or_default()), now);
-        parts.leave(pick, place, outcome);
+        parts.leave(pick, place, outcome, now.since(self.started));
     }
 
     /// Whether having no answer yet is held against the callee: it is late, and either it answers nobody or it is
     /// later than a person would wait.
-    fn is_held_against<G: Gate<Pick = P>>(
-        &self,
-        parts: &Parts<'_, G>,
-        plan: &Plan,
-        age: Duration,
-    ) -> bool {
+    fn is_held_against<G: Gate<Pick = P>>(&self, parts: &Parts<'_, G>, age: Duration) -> bool {
         let answers = || parts.gate.has_answered_since(self.entry.pick, self.started);
-        age >= self.late_after(parts, plan) && (age >= plan.late_after() || !answers())
+        age >= self.late_after(parts) && (age >= parts.plan.late_after() || !answers())
     }
 
     /// The learned limit cuts it, and another follows.
@@ -97,41 +88,36 @@ impl<P: Copy + PartialEq> Running<P> {
     pub(super) fn cut_for_another<G: Gate<Pick = P>>(
         self,
         parts: &mut Parts<'_, G>,
-        plan: &Plan,
         now: Instant,
     ) -> Cut<P> {
         let age = now.since(self.started);
-        let failed = self.is_held_against(parts, plan, age);
+        let failed = self.is_held_against(parts, age);
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
         let Entry { pick, permit, place } = self.entry;
         parts.learn_cut(pick, age, now);
         parts.judge(pick, permit, End::new(outcome, age), now);
-        Cut::Judged { pick, place, outcome }
+        Cut::Judged { pick, place, outcome, ran: age }
     }
 
     /// Ends an attempt nobody will hear of any more: a failure if `certain`, or if it was the callee's turn and it
     /// is held against it.
     #[cold]
-    pub(super) fn end_unanswered<S>(
+    pub(super) fn end_unanswered<G: Gate<Pick = P>>(
         self,
-        parts: &mut Parts<'_, S::Gate>,
-        shared: &S,
+        parts: &mut Parts<'_, G>,
         certain: bool,
         owed_since: Option<Instant>,
         now: Instant,
-    ) -> Outcome
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
+    ) -> Outcome {
         let age = self.took(owed_since, now);
-        let late = age.is_some_and(|age| self.is_held_against(parts, shared.plan(), age));
+        let late = age.is_some_and(|age| self.is_held_against(parts, age));
         let outcome = if certain || late { Outcome::Failure } else { Outcome::Ignored };
         if let Some(age) = age {
             parts.learn_cut(self.entry.pick, age, now);
         }
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, age.unwrap_or_default()), now);
-        parts.leave(pick, place, outcome);
+        parts.leave(pick, place, outcome, now.since(self.started));
         outcome
     }
 }
@@ -142,28 +128,22 @@ pub(super) enum Cut<P> {
     /// Judged when it is gone.
     Running(Running<P>),
     /// Judged when that was decided; it still holds its place.
-    Judged { pick: P, place: Option<Permit>, outcome: Outcome },
+    Judged { pick: P, place: Option<Permit>, outcome: Outcome, ran: Duration },
 }
 
 impl<P: Copy + PartialEq> Cut<P> {
     /// It is gone: a failure if `certain`, or by its age, unless it was judged.
-    pub(super) fn end<S>(
+    pub(super) fn end<G: Gate<Pick = P>>(
         self,
-        parts: &mut Parts<'_, S::Gate>,
-        shared: &S,
+        parts: &mut Parts<'_, G>,
         certain: bool,
         owed_since: Option<Instant>,
         now: Instant,
-    ) -> Outcome
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
+    ) -> Outcome {
         match self {
-            Self::Running(running) => {
-                running.end_unanswered(parts, shared, certain, owed_since, now)
-            }
-            Self::Judged { pick, place, outcome } => {
-                parts.leave(pick, place, outcome);
+            Self::Running(running) => running.end_unanswered(parts, certain, owed_since, now),
+            Self::Judged { pick, place, outcome, ran } => {
+                parts.leave(pick, place, outcome, ran);
                 outcome
             }
         }
@@ -206,6 +186,7 @@ impl Wait {
 pub(super) struct Stream<P> {
     pub(super) pick: P,
     pub(super) place: Option<Permit>,
+    pub(super) started: Instant,
     /// Until judged: the permit, and when still flowing counts as success.
     pub(super) open: Option<(Permit, Instant)>,
     pub(super) outcome: Outcome,
@@ -248,7 +229,7 @@ pub(super) fn close_stream<S>(
             parts.counts.broke_off_late += 1;
         }
         stream.judge(&mut parts, outcome, now);
-        parts.leave(stream.pick, stream.place, stream.outcome);
+        parts.leave(stream.pick, stream.place, stream.outcome, now.since(stream.started));
         parts.counts.calls.end(stream.outcome);
     });
 }

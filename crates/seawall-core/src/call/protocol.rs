@@ -1,6 +1,6 @@
 //! What a call and its driver say to each other.
 
-use crate::{Instant, Refusal, Stopped, Verdict};
+use crate::{Instant, Priority, Refusal, Stopped, Verdict};
 
 /// What one caller brings to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,10 @@ pub struct Ask {
     pub give_up_at: Instant,
     /// Whether the operation may run more than once.
     pub repeat: Repeat,
+    /// How urgent it is, where calls wait for a place or for tokens.
+    pub priority: Priority,
+    /// What it takes from a rate limit.
+    pub cost: u32,
 }
 
 /// Whether an operation may run more than once.
@@ -27,7 +31,12 @@ pub enum Repeat {
 
 impl Default for Ask {
     fn default() -> Self {
-        Self { give_up_at: Instant::NEVER, repeat: Repeat::Always }
+        Self {
+            give_up_at: Instant::NEVER,
+            repeat: Repeat::Always,
+            priority: Priority::Normal,
+            cost: 1,
+        }
     }
 }
 
@@ -54,6 +63,8 @@ pub enum Event {
         /// The attempt.
         attempt: u8,
     },
+    /// The wait in a line may have ended: somebody woke the one who waits.
+    Woken,
     /// The moment named by [`Call::wake_at`](crate::Call::wake_at) has passed, and the operation, asked once more, is not ready.
     Tick,
 }
@@ -101,6 +112,16 @@ pub enum Finish {
         /// Why no other attempt followed.
         stopped: Stopped,
     },
+}
+
+/// A line in which a call waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "who keeps the wakers of the waiting has one for each")]
+pub enum Line {
+    /// For its turn at a rate limit that shapes.
+    RateLimit,
+    /// For a place in the bulkhead.
+    Bulkhead,
 }
 
 /// A limit on time that can end an attempt.

@@ -5,7 +5,7 @@
 
 use crate::{
     Gate, Instant, Pattern, Reason, Refusal, Stopped, Verdict,
-    call::{Action, Call, Finish, Last, Parts, Repeat, Shared, State, attempt::Wait, visit::Entry},
+    call::{Action, Call, Last, Parts, Repeat, Shared, State, attempt::Wait, visit::Entry},
 };
 
 impl<P: Copy + PartialEq> Call<P> {
@@ -31,7 +31,7 @@ impl<P: Copy + PartialEq> Call<P> {
     /// `can_repeat`: what the shared place said before its lock was taken.
     /// `running`: one that is to be cut for it, has not been, and so is not yet held against the gate.
     pub(super) fn grant<S>(
-        &self,
+        &mut self,
         parts: &mut Parts<'_, S::Gate>,
         shared: &S,
         verdict: &Verdict,
@@ -42,7 +42,7 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let plan = shared.plan();
+        let plan = parts.plan;
         if !verdict.retryable {
             return Err(Stopped::NotRetryable);
         }
@@ -58,9 +58,14 @@ impl<P: Copy + PartialEq> Call<P> {
         if u32::from(self.attempt) > retry.max_retries() {
             return Err(Stopped::MaxRetries);
         }
-        let until = now + retry.delay(u32::from(self.attempt) - 1, verdict, shared.draw());
+        let retries = u32::from(self.attempt) - 1;
+        let wait = retry.delay(retries, self.waited, verdict, shared.draw());
+        let until = now + wait;
         if until >= self.give_up_at {
             return Err(Stopped::Deadline);
+        }
+        if until > self.retry_until {
+            return Err(Stopped::MaxElapsed);
         }
         let ready = match running {
             None => parts.gate.ready_by(until, now),
@@ -75,6 +80,7 @@ impl<P: Copy + PartialEq> Call<P> {
         if !free && !parts.charge(now) {
             return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
         }
+        self.waited = wait;
         Ok(Wait { until, paid: !free })
     }
 
@@ -103,22 +109,9 @@ impl<P: Copy + PartialEq> Call<P> {
             } else if !wait.is_covered(&mut parts, &self.picks, now) {
                 Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
             } else {
-                match self.start(&mut parts, shared.plan(), now, || shared.draw()) {
-                    Ok(action) => return action,
-                    Err(refusal) => Stopped::Refused(refusal),
-                }
+                return self.enter_later(&mut parts, shared, Some((wait, last)), now);
             };
-            wait.cancel(&mut parts);
-            match last {
-                Last::Answered(outcome) => {
-                    parts.counts.calls.end(outcome);
-                    self.done(stopped)
-                }
-                Last::Cut(limit) => {
-                    parts.counts.calls.failed += 1;
-                    Action::Done(Finish::TimedOut { limit, stopped })
-                }
-            }
+            self.give_up_retry(&mut parts, wait, last, stopped)
         })
     }
 }

@@ -9,10 +9,12 @@ use super::*;
 
 use crate::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Draw, Draws,
-    EventRing, Phase, Picker, Ratio, Retry, RetryBudget, RetryConfig, TimeoutConfig,
+    EventRing, Phase, Picker, Plan, RateLimiter, Ratio, Retry, RetryBudget, RetryConfig,
+    TimeoutConfig,
 };
 
 mod endings;
+mod queueing;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -22,9 +24,11 @@ struct House<G> {
     draws: Cell<u64>,
     repeatable: Cell<bool>,
     owed_since: Cell<Option<Instant>>,
+    woken: RefCell<Vec<(Line, usize)>>,
 }
 
 struct Machines<G> {
+    limiter: Option<RateLimiter>,
     gate: G,
     budget: Option<RetryBudget>,
     bulkhead: Option<Bulkhead>,
@@ -37,9 +41,11 @@ impl<G: Gate> Shared for House<G> {
     type Gate = G;
 
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, G>) -> R) -> R {
-        let Machines { gate, budget, bulkhead, timeout, counts, events } =
+        let Machines { limiter, gate, budget, bulkhead, timeout, counts, events } =
             &mut *self.machines.borrow_mut();
         let mut parts = Parts {
+            plan: &self.plan,
+            limiter: limiter.as_mut(),
             gate,
             budget: budget.as_mut(),
             bulkhead: bulkhead.as_mut(),
@@ -48,11 +54,12 @@ impl<G: Gate> Shared for House<G> {
             events,
         };
         parts.advance(now);
-        step(parts)
-    }
-
-    fn plan(&self) -> &Plan {
-        &self.plan
+        let result = step(parts.reborrow());
+        let mut woken = self.woken.borrow_mut();
+        while let Some(called) = parts.settle(now) {
+            woken.push(called);
+        }
+        result
     }
 
     fn draw(&self) -> Draw {
@@ -71,6 +78,7 @@ impl<G: Gate> Shared for House<G> {
 
 fn house<G>(gate: G, plan: Plan) -> House<G> {
     let machines = Machines {
+        limiter: None,
         gate,
         budget: plan.retry.is_some().then(|| RetryBudget::new(Ratio::percent(10), false)),
         bulkhead: None,
@@ -84,6 +92,7 @@ fn house<G>(gate: G, plan: Plan) -> House<G> {
         draws: Cell::new(0),
         repeatable: Cell::new(true),
         owed_since: Cell::new(Some(Instant::ORIGIN)),
+        woken: RefCell::default(),
     }
 }
 
@@ -208,6 +217,28 @@ fn p14c_retries_stay_within_a_tenth_and_three_at_any_failure_rate() {
 }
 
 #[test]
+fn no_retry_starts_later_than_max_elapsed_and_the_end_says_so() {
+    let config = RetryConfig {
+        max_retries: 50,
+        max_elapsed: Some(1_000 * MS),
+        budget: Ratio::percent(1_000),
+        ..RetryConfig::default()
+    };
+    for seed in 0..50 {
+        let house =
+            house(None, Plan { retry: Some(Retry::new(&config).unwrap()), ..Plan::default() });
+        house.draws.set(seed);
+        house.machines.borrow_mut().budget = None;
+        let (finish, ended) = drive(&house, Ask::default(), at(5_000), 5 * MS, Verdict::FAILURE);
+        assert!(
+            matches!(finish, Finish::Answer { stopped: Stopped::MaxElapsed, .. }),
+            "{finish:?}"
+        );
+        assert!(ended > at(5_100) && ended <= at(6_005), "{ended:?}");
+    }
+}
+
+#[test]
 fn p4_a_hung_callee_opens_the_breaker_although_only_the_deadline_cuts() {
     let house = house(breaker(), Plan { deadline: Some(1_000 * MS), ..Plan::default() });
     for n in 0..5 {
@@ -233,8 +264,14 @@ fn a_caller_with_five_milliseconds_left_cannot_poison_the_breaker() {
 #[test]
 fn p20_p23_what_is_dropped_gives_everything_back_and_a_panic_is_a_failure() {
     let house = house(breaker(), Plan { retry: retry(3), ..Plan::default() });
-    house.machines.borrow_mut().bulkhead =
-        Some(Bulkhead::new(&BulkheadConfig { max_concurrent: 1 }).unwrap());
+    house.machines.borrow_mut().bulkhead = Some(
+        Bulkhead::new(&BulkheadConfig {
+            max_concurrent: 1,
+            max_queue: 0,
+            ..BulkheadConfig::default()
+        })
+        .unwrap(),
+    );
     for n in 0..100 {
         let mut call = Call::new(Ask::default());
         assert_eq!(call.begin(&house, at(n)), Action::Start { attempt: 1 });
@@ -257,8 +294,14 @@ fn a_full_bulkhead_gives_the_probe_back_uncounted() {
     for _ in 0..5 {
         drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
     }
-    house.machines.borrow_mut().bulkhead =
-        Some(Bulkhead::new(&BulkheadConfig { max_concurrent: 0 }).unwrap());
+    house.machines.borrow_mut().bulkhead = Some(
+        Bulkhead::new(&BulkheadConfig {
+            max_concurrent: 0,
+            max_queue: 0,
+            ..BulkheadConfig::default()
+        })
+        .unwrap(),
+    );
     for n in 0..10 {
         let (finish, _) = drive(&house, Ask::default(), at(61_000 + n), MS, Verdict::SUCCESS);
         let Finish::Refused(refusal) = finish else { panic!("{finish:?}") };
@@ -415,7 +458,7 @@ fn a_retry_that_is_refused_in_the_end_is_paid_back() {
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
     assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
-    house.machines.borrow_mut().gate.as_mut().unwrap().force(true, at(2));
+    house.machines.borrow_mut().gate.as_mut().unwrap().force(crate::Override::open("test"), at(2));
     let Action::Done(Finish::Answer { attempt: 1, stopped: Stopped::Refused(refusal) }) =
         call.on(&house, Event::Tick, call.wake_at())
     else {
@@ -471,7 +514,7 @@ proptest! {
         };
         let config = CircuitBreakerConfig { failures: 2, open_for: 300 * MS, ..CircuitBreakerConfig::default() };
         let house = house(Picker::new(3, Some(&config)).unwrap(), plan);
-        house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&BulkheadConfig { max_concurrent }).unwrap());
+        house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&BulkheadConfig { max_concurrent, max_queue: 0, ..BulkheadConfig::default() }).unwrap());
         let mut calls: Vec<Call<u16>> = (0..12).map(|_| Call::new(Ask::default())).collect();
         let mut attempts = [0u8; 12];
         let mut now = at(0);

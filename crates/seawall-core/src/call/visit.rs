@@ -13,7 +13,7 @@ use core::time::Duration;
 
 use crate::{
     AdaptiveTimeout, Admission, Bulkhead, Draw, End, EventRing, Gate, Instant, Outcome, Permit,
-    Plan, Refusal, RetryBudget,
+    Plan, Priority, RateLimiter, Refusal, RetryBudget, Ticket, call::Line,
 };
 
 /// Machines shared by many calls.
@@ -23,8 +23,6 @@ pub trait Shared {
 
     /// Runs one step with exclusive access, after elapsed time has been applied.
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R;
-    /// What every call does.
-    fn plan(&self) -> &Plan;
     /// One random number.
     fn draw(&self) -> Draw;
 
@@ -53,11 +51,6 @@ impl<S: Shared> Shared for &S {
     }
 
     #[inline]
-    fn plan(&self) -> &Plan {
-        (**self).plan()
-    }
-
-    #[inline]
     fn draw(&self) -> Draw {
         (**self).draw()
     }
@@ -77,6 +70,10 @@ impl<S: Shared> Shared for &S {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "every kind of shared place writes it out")]
 pub struct Parts<'a, G> {
+    /// What every call does.
+    pub plan: &'a Plan,
+    /// How many a second.
+    pub limiter: Option<&'a mut RateLimiter>,
     /// Who may go where.
     pub gate: &'a mut G,
     /// What pays for retries.
@@ -100,6 +97,21 @@ pub(crate) struct Entry<P> {
 }
 
 impl<G: Gate> Parts<'_, G> {
+    /// The same machines, for a while.
+    #[inline]
+    pub fn reborrow(&mut self) -> Parts<'_, G> {
+        Parts {
+            plan: self.plan,
+            limiter: self.limiter.as_deref_mut(),
+            gate: &mut *self.gate,
+            budget: self.budget.as_deref_mut(),
+            bulkhead: self.bulkhead.as_deref_mut(),
+            timeout: self.timeout.as_deref_mut(),
+            counts: &mut *self.counts,
+            events: &mut *self.events,
+        }
+    }
+
     /// Applies what elapsed time changes.
     #[inline]
     pub fn advance(&mut self, now: Instant) {
@@ -108,24 +120,131 @@ impl<G: Gate> Parts<'_, G> {
     }
 
     /// The breaker's leave, then the bulkhead's; a full bulkhead gives the breaker's back uncounted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(
         &mut self,
+        tried: &[Option<G::Pick>],
+        priority: Priority,
+        give_up_at: Instant,
+        now: Instant,
+        draw: impl FnOnce() -> Draw,
+    ) -> Result<Entry<G::Pick>, NotYet> {
+        let (pick, permit) = self.gate.admit(tried, now, draw)?;
+        let place = match self.bulkhead.as_mut() {
+            None => None,
+            Some(bulkhead) => match bulkhead.admit(priority, give_up_at, now) {
+                Admission::Go(place) => Some(place),
+                // No permit of the gate is held in a line: after the wait it is asked again.
+                Admission::Wait(ticket) => {
+                    let until = give_up_at.min(now + bulkhead.max_wait());
+                    self.gate.withdraw(pick, permit, now);
+                    return Err(NotYet::Wait(Turn { line: Line::Bulkhead, ticket, until }));
+                }
+                Admission::No(refusal) => {
+                    self.gate.withdraw(pick, permit, now);
+                    return Err(NotYet::No(refusal));
+                }
+            },
+        };
+        self.counts.attempts.started += 1;
+        Ok(Entry { pick, permit, place })
+    }
+
+    /// The gate's leave for one that has its place in the bulkhead.
+    pub(crate) fn admit_with(
+        &mut self,
+        place: Permit,
         tried: &[Option<G::Pick>],
         now: Instant,
         draw: impl FnOnce() -> Draw,
     ) -> Result<Entry<G::Pick>, Refusal> {
-        let (pick, permit) = self.gate.admit(tried, now, draw)?;
-        let place = match self.bulkhead.as_mut().map(|bulkhead| bulkhead.admit()) {
-            None => None,
-            Some(Admission::Go(place)) => Some(place),
-            Some(Admission::No(refusal)) => {
-                self.gate.withdraw(pick, permit, now);
-                return Err(refusal);
+        match self.gate.admit(tried, now, draw) {
+            Ok((pick, permit)) => {
+                self.counts.attempts.started += 1;
+                Ok(Entry { pick, permit, place: Some(place) })
             }
+            Err(refusal) => {
+                if let Some(bulkhead) = self.bulkhead.as_mut() {
+                    bulkhead.withdraw(place);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// The rate limit's leave for a whole call.
+    #[inline]
+    pub(crate) fn limit(
+        &mut self,
+        cost: u32,
+        priority: Priority,
+        give_up_at: Instant,
+        now: Instant,
+    ) -> Result<(), NotYet> {
+        match self.limiter.as_mut() {
+            None => Ok(()),
+            Some(limiter) => limit(limiter, cost, priority, give_up_at, now),
+        }
+    }
+
+    /// What has become of a turn.
+    pub(crate) fn claim(&mut self, turn: Turn, now: Instant) -> Result<Option<Permit>, NotYet> {
+        let Turn { line, ticket, until } = turn;
+        let answer = match (line, self.limiter.as_mut(), self.bulkhead.as_mut()) {
+            (Line::RateLimit, Some(limiter), _) => limiter.claim(ticket, now),
+            (Line::Bulkhead, _, Some(bulkhead)) => bulkhead.claim(ticket, now),
+            // Its line has gone with the pattern: nothing is left to wait for.
+            (Line::RateLimit, None, _) | (Line::Bulkhead, _, None) => return Ok(None),
         };
-        self.counts.attempts.started += 1;
-        Ok(Entry { pick, permit, place })
+        match answer {
+            Admission::Go(_) if line == Line::RateLimit => Ok(None),
+            Admission::Go(place) => Ok(Some(place)),
+            Admission::No(refusal) => Err(NotYet::No(refusal)),
+            Admission::Wait(ticket) => {
+                let next = self.limiter.as_ref().and_then(|limiter| limiter.wake_at());
+                // Called up too early: the line moved otherwise than it looked.
+                let until = if until > now { until } else { next.unwrap_or(now + RECHECK) };
+                Err(NotYet::Wait(Turn { line, ticket, until }))
+            }
+        }
+    }
+
+    /// Whoever held this turn has gone.
+    pub(crate) fn abandon(&mut self, turn: Turn) {
+        match (turn.line, self.limiter.as_mut(), self.bulkhead.as_mut()) {
+            (Line::RateLimit, Some(limiter), _) => limiter.abandon(turn.ticket),
+            (Line::Bulkhead, _, Some(bulkhead)) => bulkhead.abandon(turn.ticket),
+            (Line::RateLimit, None, _) | (Line::Bulkhead, _, None) => {}
+        }
+    }
+
+    /// Whether anybody waits in a line, or is to be told. If not, there is nothing to [`settle`](Self::settle).
+    #[inline]
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.is_asked())
+            || self.limiter.as_ref().is_some_and(|limiter| limiter.is_asked())
+    }
+
+    /// Those whose wait has ended and who are to be woken, by line and [`Ticket::place`]; until `None`. Asked by the
+    /// shared place after every step.
+    #[inline]
+    pub fn settle(&mut self, now: Instant) -> Option<(Line, usize)> {
+        if let Some(bulkhead) = self.bulkhead.as_mut()
+            && let Some(place) = bulkhead.settle(now)
+        {
+            return Some((Line::Bulkhead, place));
+        }
+        self.limiter.as_mut()?.settle(now).map(|place| (Line::RateLimit, place))
+    }
+
+    /// Whether the one with this place in this line still waits.
+    #[must_use]
+    pub fn waits(&self, line: Line, place: usize) -> bool {
+        match line {
+            Line::Bulkhead => self.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.waits(place)),
+            Line::RateLimit => self.limiter.as_ref().is_some_and(|limiter| limiter.waits(place)),
+        }
     }
 
     /// How an attempt ended, for the gate.
@@ -138,10 +257,16 @@ impl<G: Gate> Parts<'_, G> {
 
     /// An attempt holds nothing any longer and counts as `outcome`.
     #[inline]
-    pub(crate) fn leave(&mut self, pick: G::Pick, place: Option<Permit>, outcome: Outcome) {
+    pub(crate) fn leave(
+        &mut self,
+        pick: G::Pick,
+        place: Option<Permit>,
+        outcome: Outcome,
+        ran: Duration,
+    ) {
         self.gate.leave(pick);
         if let (Some(bulkhead), Some(place)) = (self.bulkhead.as_mut(), place) {
-            bulkhead.leave(place);
+            bulkhead.leave(place, ran);
         }
         self.counts.attempts.end(outcome);
     }
@@ -187,6 +312,49 @@ impl<G: Gate> Parts<'_, G> {
     }
 }
 
+#[cold]
+fn limit(
+    limiter: &mut RateLimiter,
+    cost: u32,
+    priority: Priority,
+    give_up_at: Instant,
+    now: Instant,
+) -> Result<(), NotYet> {
+    let turn = limiter.turn(now);
+    match limiter.admit(cost.into(), priority, give_up_at, now) {
+        Admission::Go(_) => Ok(()),
+        Admission::No(refusal) => Err(NotYet::No(refusal)),
+        Admission::Wait(ticket) => {
+            Err(NotYet::Wait(Turn { line: Line::RateLimit, ticket, until: turn }))
+        }
+    }
+}
+
+/// A call's turn in a line.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) line: Line,
+    pub(crate) ticket: Ticket,
+    /// When to ask again if nobody calls it up before.
+    pub(crate) until: Instant,
+}
+
+/// Why a call does not go now.
+#[derive(Debug)]
+pub(crate) enum NotYet {
+    Wait(Turn),
+    No(Refusal),
+}
+
+impl From<Refusal> for NotYet {
+    fn from(refusal: Refusal) -> Self {
+        Self::No(refusal)
+    }
+}
+
+/// A millisecond, the grain of common timers.
+const RECHECK: Duration = Duration::from_millis(1);
+
 /// Calls and attempts by how they ended. Nothing is lost: what was started and has not ended is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -197,6 +365,8 @@ pub struct Counts {
     pub attempts: Tally,
     /// Attempts cut by their own limit.
     pub timed_out: u64,
+    /// Attempts cut by the learned limit whose retry then took longer than that limit and succeeded: it was too low.
+    pub false_timeouts: u64,
     /// Calls cut by the deadline.
     pub deadline_passed: u64,
     /// Answers that came after the limit that should have cut them: the caller's thread was not interruptible,

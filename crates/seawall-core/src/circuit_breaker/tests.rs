@@ -1,10 +1,18 @@
-//! Timelines, and a model that knows nothing of epochs or places.
+//! The guide's timelines; the rest by subject below.
 
 use alloc::vec::Vec;
-
-use proptest::prelude::*;
+use core::time::Duration;
 
 use super::*;
+use crate::{Cause, End, Outcome, Ratio, Reason};
+
+mod exhaustive;
+mod ledger;
+mod model;
+mod overrides;
+mod periods;
+mod rates;
+mod reconfigure;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,15 +27,22 @@ fn breaker(config: CircuitBreakerConfig) -> CircuitBreaker {
 /// What every door does: elapsed time first.
 fn admit(breaker: &mut CircuitBreaker, now: Instant) -> Result<Permit, Refusal> {
     while breaker.advance(now).is_some() {}
-    match breaker.admit(now) {
-        Admission::Go(permit) => Ok(permit),
-        Admission::No(refusal) => Err(refusal),
-    }
+    breaker.admit(now)
 }
 
 fn end(breaker: &mut CircuitBreaker, permit: Permit, outcome: Outcome, now: Instant) {
+    end_after(breaker, permit, outcome, Duration::ZERO, now);
+}
+
+fn end_after(
+    breaker: &mut CircuitBreaker,
+    permit: Permit,
+    outcome: Outcome,
+    took: Duration,
+    now: Instant,
+) {
     while breaker.advance(now).is_some() {}
-    breaker.report(permit, End::new(outcome, Duration::ZERO), now);
+    breaker.report(permit, End::new(outcome, took), now);
 }
 
 fn call(breaker: &mut CircuitBreaker, outcome: Outcome, now: Instant) {
@@ -78,28 +93,6 @@ fn p2_probes_slower_than_the_open_period_still_close_it() {
         end(&mut breaker, permit, Outcome::Success, at(60 + n * 90 + 89));
     }
     assert_eq!(breaker.phase(at(400)), Phase::Closed);
-}
-
-#[test]
-fn p3_a_forced_state_stays_until_it_is_released() {
-    for (open, phase) in [(true, Phase::ForcedOpen), (false, Phase::ForcedClosed)] {
-        let mut breaker = opened();
-        breaker.force(open, at(1));
-        for hour in 0..24 {
-            let now = at(hour * 3_600 + 2);
-            assert_eq!(breaker.phase(now), phase);
-            match admit(&mut breaker, now) {
-                Ok(permit) => end(&mut breaker, permit, Outcome::Failure, now),
-                Err(refusal) => {
-                    assert_eq!((refusal.reason, refusal.retry_after), (Reason::ForcedOpen, None));
-                }
-            }
-        }
-        assert!(breaker.release(at(90_000)).is_some());
-        assert_eq!(breaker.snapshot(at(90_000)).failures, 0, "nothing is remembered");
-        assert_eq!(breaker.phase(at(90_000)), Phase::Closed);
-        assert!(breaker.release(at(90_000)).is_none());
-    }
 }
 
 #[test]
@@ -175,144 +168,163 @@ fn every_senseless_setting_is_told() {
         open_for: Duration::ZERO,
         half_open_calls: 256,
         half_open_for: Some(Duration::ZERO),
+        failure_rate: Some(Ratio::ZERO),
+        slow_rate: Some(Ratio::percent(101)),
+        slow_after: None,
+        window: Window::Calls(1_025),
+        minimum_calls: 0,
+        max_open_for: None,
+        open_jitter: Ratio::percent(101),
     };
     let mut fields = Vec::new();
     config.check(&mut |invalid| fields.push(invalid.field));
     assert_eq!(
         fields,
-        ["failures", "successes", "open_for", "half_open_calls", "half_open_for"]
-            .map(|field| alloc::format!("circuit_breaker.{field}"))
+        [
+            "failures",
+            "failure_rate",
+            "slow_rate",
+            "slow_after",
+            "window",
+            "minimum_calls",
+            "successes",
+            "open_for",
+            "open_jitter",
+            "half_open_calls",
+            "half_open_for"
+        ]
+        .map(|field| alloc::format!("circuit_breaker.{field}"))
     );
     assert!(CircuitBreaker::new(&config).is_err());
 }
 
-/// The rules once more, as naively as they can be written: probes in a list, phases by comparison.
-struct Model {
-    config: CircuitBreakerConfig,
-    phase: Phase,
-    generation: u64,
-    row: u32,
-    until: Instant,
-    probes: Vec<(u64, Instant)>,
-}
-
-impl Model {
-    fn enter(&mut self, phase: Phase) {
-        (self.phase, self.row) = (phase, 0);
-        self.generation += 1;
-        self.probes.clear();
+#[test]
+fn settings_that_only_together_make_no_sense_are_told() {
+    let first = |config: CircuitBreakerConfig| CircuitBreaker::new(&config).err().map(|e| e.field);
+    let base = CircuitBreakerConfig::default;
+    for (config, field) in [
+        (CircuitBreakerConfig { slow_after: Some(SECOND), ..base() }, "slow_rate"),
+        (
+            CircuitBreakerConfig {
+                slow_after: Some(Duration::ZERO),
+                slow_rate: Some(Ratio::ONE),
+                ..base()
+            },
+            "slow_after",
+        ),
+        (CircuitBreakerConfig { window: Window::Calls(19), ..base() }, "minimum_calls"),
+        (CircuitBreakerConfig { window: Window::Calls(0), ..base() }, "window"),
+        (CircuitBreakerConfig { window: Window::Time(Duration::ZERO), ..base() }, "window"),
+        (CircuitBreakerConfig { max_open_for: Some(59 * SECOND), ..base() }, "max_open_for"),
+    ] {
+        let told = first(config).unwrap();
+        assert_eq!(told.strip_prefix("circuit_breaker."), Some(field));
     }
-
-    fn elapse(&mut self, now: Instant) {
-        loop {
-            let life = self.config.half_open_for.unwrap();
-            let expired =
-                self.probes.iter().map(|(_, began)| *began + life).min().filter(|due| *due <= now);
-            match (self.phase, expired) {
-                (Phase::Open, _) if now >= self.until => self.enter(Phase::HalfOpen),
-                (Phase::HalfOpen, Some(due)) => {
-                    self.enter(Phase::Open);
-                    self.until = due + self.config.open_for;
-                }
-                _ => return,
-            }
-        }
-    }
-
-    fn admits(&self) -> bool {
-        match self.phase {
-            Phase::Closed => true,
-            Phase::HalfOpen => (self.probes.len() as u32) < self.config.half_open_calls,
-            _ => false,
-        }
-    }
-
-    fn end(&mut self, id: u64, generation: u64, outcome: Outcome, now: Instant) {
-        if generation != self.generation {
-            return;
-        }
-        self.probes.retain(|(probe, _)| *probe != id);
-        match (self.phase, outcome) {
-            (Phase::Closed, Outcome::Success) => self.row = 0,
-            (Phase::HalfOpen, Outcome::Success) => {
-                self.row += 1;
-                if self.row == self.config.successes {
-                    self.enter(Phase::Closed);
-                }
-            }
-            (Phase::Closed, Outcome::Failure) if self.row + 1 < self.config.failures => {
-                self.row += 1
-            }
-            (_, Outcome::Failure) => {
-                self.enter(Phase::Open);
-                self.until = now + self.config.open_for;
-            }
-            _ => {}
-        }
+    for config in [
+        CircuitBreakerConfig { window: Window::Calls(20), ..base() },
+        CircuitBreakerConfig { failure_rate: Some(Ratio::ONE), ..base() },
+        CircuitBreakerConfig { max_open_for: Some(60 * SECOND), open_jitter: Ratio::ONE, ..base() },
+    ] {
+        assert_eq!(first(config), None);
     }
 }
 
-proptest! {
-    #[test]
-    fn it_agrees_with_the_model_whatever_happens(
-        (failures, successes, calls) in (1u32..4, 1u32..4, 1u32..4),
-        steps in prop::collection::vec((0u8..5, 0usize..8, 0u64..9), 0..300),
-        open_for in 1u64..20,
-        half_open_for in 1u64..20,
-    ) {
-        let config = CircuitBreakerConfig {
-            failures, successes, half_open_calls: calls,
-            open_for: SECOND * open_for as u32,
-            half_open_for: Some(SECOND * half_open_for as u32),
-        };
-        let mut real = breaker(config.clone());
-        let mut model = Model {
-            config, phase: Phase::Closed, generation: 0, row: 0, until: at(0), probes: Vec::new(),
-        };
-        let (mut clock, mut id, mut running) = (0, 0, Vec::new());
-        for (kind, which, wait) in steps {
-            clock += wait;
-            let now = at(clock);
-            model.elapse(now);
-            prop_assert_eq!(real.phase(now), model.phase);
-            if kind < 2 || running.is_empty() {
-                let admitted = admit(&mut real, now);
-                prop_assert_eq!(admitted.is_ok(), model.admits());
-                if let Ok(permit) = admitted {
-                    id += 1;
-                    if model.phase == Phase::HalfOpen {
-                        model.probes.push((id, now));
-                    }
-                    running.push((id, model.generation, permit));
-                }
-            } else {
-                let (id, generation, permit) = running.remove(which % running.len());
-                let outcome = [Outcome::Success, Outcome::Failure, Outcome::Ignored][usize::from(kind) - 2];
-                end(&mut real, permit, outcome, now);
-                model.end(id, generation, outcome, now);
-            }
-            prop_assert_eq!(real.phase(now), model.phase);
-            let alive = real.probes.iter().filter(|place| **place != Place::FREE).count();
-            prop_assert_eq!(alive, model.probes.len(), "places held by probes");
-        }
-        // Whatever state that was, once good answers come it closes.
-        clock += 100;
-        for _ in 0..4 {
-            clock += 100;
-            if let Ok(permit) = admit(&mut real, at(clock)) {
-                end(&mut real, permit, Outcome::Success, at(clock));
-            }
-        }
-        prop_assert_eq!(real.phase(at(clock)), Phase::Closed);
+#[test]
+fn every_end_is_counted_once_whichever_phase_it_belongs_to() {
+    let mut breaker = breaker(CircuitBreakerConfig::default());
+    let straggler = admit(&mut breaker, at(0)).unwrap();
+    call(&mut breaker, Outcome::Success, at(0));
+    call(&mut breaker, Outcome::Ignored, at(0));
+    for _ in 0..5 {
+        call(&mut breaker, Outcome::Failure, at(0));
     }
+    end(&mut breaker, straggler, Outcome::Success, at(1));
+    let refused = admit(&mut breaker, at(1));
+    let probe = admit(&mut breaker, at(60)).unwrap();
+    assert_eq!(breaker.phase(at(180)), Phase::Open, "the probe has expired");
+    end(&mut breaker, probe, Outcome::Success, at(180));
+    let seen = breaker.snapshot(at(180));
+    let Ended { successes, failures, ignored } = seen.ended;
+    assert_eq!((successes, failures, ignored, seen.refused), (3, 5, 1, 1));
+    assert!(refused.is_err());
+    assert_eq!((seen.successes, seen.last_failure), (0, Some(at(180))), "of this phase");
+}
 
-    #[test]
-    fn a_clock_that_steps_back_opens_and_closes_nothing(back in 0u64..60) {
+#[test]
+fn a_withdrawn_permit_leaves_no_trace() {
+    let mut breaker = opened();
+    let before = breaker.snapshot(at(60));
+    let probes: Vec<_> = (0..3).map(|_| admit(&mut breaker, at(60)).unwrap()).collect();
+    probes.iter().for_each(|probe| breaker.withdraw(probe));
+    assert_eq!(breaker.snapshot(at(60)), before);
+    assert!(admit(&mut breaker, at(60)).is_ok());
+}
+
+#[test]
+fn a_probe_that_may_live_for_ever_still_has_its_place() {
+    let mut breaker = breaker(CircuitBreakerConfig {
+        failures: 1,
+        half_open_calls: 1,
+        half_open_for: Some(Duration::MAX),
+        ..CircuitBreakerConfig::default()
+    });
+    call(&mut breaker, Outcome::Failure, at(0));
+    let probe = admit(&mut breaker, at(60)).unwrap();
+    assert_eq!(admit(&mut breaker, at(61)).unwrap_err().reason, Reason::ProbesOut);
+    breaker.flows(&probe, Instant::NEVER);
+    assert_eq!(admit(&mut breaker, at(61)).unwrap_err().reason, Reason::ProbesOut);
+    end(&mut breaker, probe, Outcome::Ignored, at(62));
+    assert!(admit(&mut breaker, at(62)).is_ok());
+}
+
+#[test]
+fn a_clock_that_steps_back_opens_and_closes_nothing() {
+    for back in 0..60 {
         let mut breaker = opened();
-        prop_assert!(breaker.advance(at(back).min(at(59))).is_none());
-        prop_assert_eq!(breaker.phase(at(59)), Phase::Open);
-        prop_assert!(breaker.advance(at(60)).is_some());
-        prop_assert!(breaker.advance(at(back)).is_none());
-        prop_assert_eq!(breaker.phase(at(back)), Phase::HalfOpen);
+        assert!(breaker.advance(at(back)).is_none());
+        assert_eq!(breaker.phase(at(59)), Phase::Open);
+        assert!(breaker.advance(at(60)).is_some());
+        assert!(breaker.advance(at(back)).is_none());
+        assert_eq!(breaker.phase(at(back)), Phase::HalfOpen);
+        call(&mut breaker, Outcome::Ignored, at(back));
+        assert_eq!(breaker.phase(at(back)), Phase::HalfOpen);
     }
+}
+
+#[test]
+fn a_clock_that_jumps_far_hurts_nobody() {
+    let mut breaker = opened();
+    let far = Instant::from_nanos(u64::MAX / 2);
+    let told: Vec<_> = core::iter::from_fn(|| breaker.advance(far)).collect();
+    assert_eq!((told.len(), told[0].to, told[0].at), (1, Phase::HalfOpen, at(60)));
+    for _ in 0..3 {
+        call(&mut breaker, Outcome::Success, far);
+    }
+    assert_eq!(breaker.phase(far), Phase::Closed);
+    for _ in 0..5 {
+        call(&mut breaker, Outcome::Failure, Instant::NEVER);
+    }
+    assert_eq!(breaker.phase(Instant::NEVER), Phase::Open, "where time ends there is no later");
+    assert!(breaker.advance(Instant::NEVER).is_none());
+}
+
+#[test]
+fn it_is_as_small_as_it_says() {
+    let heap = |breaker: &CircuitBreaker| {
+        let running = size_of::<Instant>() * usize::from(breaker.places);
+        let rates = breaker.rates.as_ref().map_or(0, |_| size_of::<Rates>() + running);
+        size_of::<Place>() * breaker.probes.len() + rates
+    };
+    let bare = breaker(CircuitBreakerConfig::default());
+    assert_eq!(size_of::<CircuitBreaker>() + heap(&bare), 200);
+    let config = CircuitBreakerConfig {
+        failure_rate: Some(Ratio::ONE),
+        slow_rate: Some(Ratio::ONE),
+        slow_after: Some(SECOND),
+        ..CircuitBreakerConfig::default()
+    };
+    let keyed = CircuitBreaker::sized(Arc::new(config.clone()), 0, 8).unwrap();
+    assert_eq!(size_of::<CircuitBreaker>() + heap(&keyed), 512);
+    let whole = CircuitBreaker::new(&config).unwrap();
+    assert_eq!(size_of::<CircuitBreaker>() + heap(&whole), 960);
 }

@@ -304,8 +304,14 @@ fn a_probe_may_take_four_learned_limits() {
 fn a_full_bulkhead_leaves_no_trace_at_the_endpoint() {
     let house = house(picker(1), Plan::default());
     drive(&house, Ask::default(), at(0), 100 * MS, Verdict::SUCCESS);
-    house.machines.borrow_mut().bulkhead =
-        Some(Bulkhead::new(&BulkheadConfig { max_concurrent: 0 }).unwrap());
+    house.machines.borrow_mut().bulkhead = Some(
+        Bulkhead::new(&BulkheadConfig {
+            max_concurrent: 0,
+            max_queue: 0,
+            ..BulkheadConfig::default()
+        })
+        .unwrap(),
+    );
     for n in 0..50 {
         let (finish, _) = drive(&house, Ask::default(), at(100 + n * 100), MS, Verdict::SUCCESS);
         assert!(matches!(finish, Finish::Refused(_)), "{finish:?}");
@@ -358,6 +364,22 @@ fn clients_that_leave_together_do_not_open_the_breaker_of_a_callee_that_answers(
             call.abandon(&house, at(2_030), false);
         }
         assert_eq!(phase(&house) == Some(Phase::Open), opens, "answered: {answered}");
+    }
+}
+
+#[test]
+fn a_cut_that_its_retry_proves_wrong_is_counted() {
+    for (took, wrong) in [(60, 1), (10, 0)] {
+        let house = learned(breaker(), Plan { retry: retry(1), ..Plan::default() });
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
+        let now = call.wake_at();
+        assert!(matches!(call.on(&house, Event::Tick, now), Action::Cancel { .. }));
+        assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, now), Action::Wait);
+        let again = call.wake_at();
+        assert_eq!(call.on(&house, Event::Tick, again), Action::Start { attempt: 2 });
+        let _ = call.on(&house, ended(2, Verdict::SUCCESS), again + took * MS);
+        assert_eq!(house.machines.borrow().counts.false_timeouts, wrong);
     }
 }
 

@@ -1,0 +1,115 @@
+//! Limits that pass: whose fault it is, whether another attempt follows, and what the cut one still holds.
+//!
+//! ```text
+//!   the deadline        cuts, whatever else
+//!   not owed yet        the limits run on from where the callee has all it needs
+//!   our own lateness    moves the limits, once
+//!   the attempt limit   cuts
+//!   the learned limit   cuts, if another attempt is granted; else it is put aside
+//! ```
+
+use crate::{
+    Gate, Instant, Stopped, Verdict,
+    call::{
+        Action, Call, Finish, Last, Limit, Shared, State, WAKE_LATE,
+        attempt::{Cut, Running, Wait},
+    },
+};
+
+impl<P: Copy + PartialEq> Call<P> {
+    /// A limit of the running attempt may have passed.
+    pub(super) fn tick<S>(&mut self, shared: &S, mut running: Running<P>, now: Instant) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let due = running.due(self.give_up_at);
+        if now < due {
+            self.state = State::Running(running);
+            return Action::Wait;
+        }
+        if now >= self.give_up_at {
+            return self.cancel(Cut::Running(running), Limit::Deadline, None);
+        }
+        let owed = shared.owed_since();
+        if owed.is_none_or(|since| since > running.from) {
+            running.excuse(owed.unwrap_or(now));
+            if owed.is_none() && running.entry.permit.is_probe() {
+                shared.visit(now, |mut parts| running.give_up_probe(&mut parts, now));
+            }
+            if now < running.due(self.give_up_at) {
+                self.state = State::Running(running);
+                return Action::Wait;
+            }
+        }
+        let late = now.since(due);
+        if late > WAKE_LATE && !running.moved {
+            running.move_by(late);
+            self.state = State::Running(running);
+            return Action::Wait;
+        }
+        if now >= running.hard {
+            return self.cancel(Cut::Running(running), Limit::Attempt, None);
+        }
+        // The learned limit: only if another attempt may follow, which is granted and paid for first. Reported in
+        // the same visit, or several calls that see the breaker one failure short would open it together.
+        let repeatable = shared.can_repeat();
+        shared.visit(now, |mut parts| {
+            let entry = Some(&running.entry);
+            match self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, entry, now) {
+                Ok(wait) => {
+                    self.cut_after = now.since(running.from);
+                    let cut = running.cut_for_another(&mut parts, now);
+                    self.cancel(cut, Limit::Learned, Some(wait))
+                }
+                Err(_) => {
+                    running.soft = Instant::NEVER;
+                    self.state = State::Running(running);
+                    Action::Wait
+                }
+            }
+        })
+    }
+
+    /// The attempt that was cut is gone.
+    pub(super) fn cut<S>(
+        &mut self,
+        shared: &S,
+        cut: Cut<P>,
+        limit: Limit,
+        then: Option<Wait>,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let (repeatable, owed_since) = (shared.can_repeat(), shared.owed_since());
+        shared.visit(now, |mut parts| {
+            let own_limit = limit != Limit::Deadline;
+            parts.counts.timed_out += u64::from(own_limit);
+            cut.end(&mut parts, own_limit, owed_since, now);
+            let granted = match (then, limit) {
+                (Some(wait), _) => Ok(wait),
+                (None, Limit::Deadline) => {
+                    parts.counts.deadline_passed += 1;
+                    Err(Stopped::Deadline)
+                }
+                (None, _) if !parts.plan.retry_timeouts => Err(Stopped::NotRetryable),
+                (None, _) => {
+                    self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, None, now)
+                }
+            };
+            match granted {
+                Ok(wait) => self.pause(wait, Last::Cut(limit)),
+                Err(stopped) => {
+                    parts.counts.calls.failed += 1;
+                    Action::Done(Finish::TimedOut { limit, stopped })
+                }
+            }
+        })
+    }
+
+    const fn cancel(&mut self, cut: Cut<P>, limit: Limit, then: Option<Wait>) -> Action {
+        self.state = State::Cutting { cut, limit, then };
+        Action::Cancel { attempt: self.attempt, limit }
+    }
+}

@@ -1,0 +1,172 @@
+//! Entering, waiting in a line, and being called up.
+//!
+//! ```text
+//!   rate limit ▸ gate ▸ bulkhead ──▸ running
+//!       └──────────────────┴ not yet ▸ queued ── called up ▸ the gate once more ▸ running
+//!                                             └─ refused, too late, gone ▸ what was taken is given back
+//! ```
+//!
+//! No permit of the gate is held in a line: a breaker may open meanwhile, and a probe must not wait. So it is asked
+//! before the line, because an open breaker is no reason to wait, and again after it.
+
+use crate::{
+    Gate, Instant, Stopped,
+    call::{
+        Action, Call, Finish, Last, Line, Parts, Shared, State,
+        attempt::Wait,
+        visit::{NotYet, Turn},
+    },
+};
+
+impl<P: Copy + PartialEq> Call<P> {
+    /// Through the rate limit: asks gate and bulkhead.
+    // Always in line, at the one place that matters: what it finds out is large and would go by way of memory.
+    #[inline(always)]
+    pub(super) fn enter<S>(
+        &mut self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        retry: Option<(Wait, Last)>,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        if retry.is_none() && parts.limiter.is_some() {
+            self.limited_at = now;
+        }
+        match self.start(parts, now, || shared.draw()) {
+            Ok(action) => {
+                if retry.is_none() {
+                    parts.deposit(now);
+                }
+                action
+            }
+            Err(not_yet) => self.not_yet(parts, not_yet, retry),
+        }
+    }
+
+    /// As [`enter`](Self::enter), off the way that matters.
+    #[cold]
+    pub(super) fn enter_later<S>(
+        &mut self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        retry: Option<(Wait, Last)>,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        self.enter(parts, shared, retry, now)
+    }
+
+    /// It waits for its turn, or does not run: a first attempt was refused, a retry leaves the answer before it.
+    #[cold]
+    pub(super) fn not_yet<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        not_yet: NotYet,
+        retry: Option<(Wait, Last)>,
+    ) -> Action {
+        match (not_yet, retry) {
+            (NotYet::Wait(turn), retry) => {
+                self.state = State::Queued { turn, retry };
+                Action::Wait
+            }
+            (NotYet::No(refusal), None) => {
+                self.give_tokens_back(parts);
+                parts.counts.calls.refused += 1;
+                self.state = State::Over;
+                Action::Done(Finish::Refused(refusal))
+            }
+            (NotYet::No(refusal), Some((wait, last))) => {
+                self.give_up_retry(parts, wait, last, Stopped::Refused(refusal))
+            }
+        }
+    }
+
+    /// A retry that does not run after all.
+    #[cold]
+    pub(super) fn give_up_retry<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        wait: Wait,
+        last: Last,
+        stopped: Stopped,
+    ) -> Action {
+        self.state = State::Over;
+        wait.cancel(parts);
+        match last {
+            Last::Answered(outcome) => {
+                parts.counts.calls.end(outcome);
+                self.done(stopped)
+            }
+            Last::Cut(limit) => {
+                parts.counts.calls.failed += 1;
+                Action::Done(Finish::TimedOut { limit, stopped })
+            }
+        }
+    }
+
+    /// Its wait may have ended.
+    #[cold]
+    pub(super) fn called_up<S>(
+        &mut self,
+        shared: &S,
+        turn: Turn,
+        retry: Option<(Wait, Last)>,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let line = turn.line;
+        shared.visit(now, |mut parts| {
+            let place = match parts.claim(turn, now) {
+                Ok(place) => place,
+                Err(not_yet) => return self.not_yet(&mut parts, not_yet, retry),
+            };
+            let Some(place) = place else {
+                return match line {
+                    Line::RateLimit => self.enter_later(&mut parts, shared, retry, now),
+                    Line::Bulkhead => self.enter_again(&mut parts, shared, retry, now),
+                };
+            };
+            match parts.admit_with(place, &self.picks, now, || shared.draw()) {
+                Ok(entry) => {
+                    if retry.is_none() {
+                        parts.deposit(now);
+                    }
+                    self.run(&parts, entry, now)
+                }
+                Err(refusal) => self.not_yet(&mut parts, refusal.into(), retry),
+            }
+        })
+    }
+
+    /// The bulkhead has gone while it waited there.
+    fn enter_again<S>(
+        &mut self,
+        parts: &mut Parts<'_, S::Gate>,
+        shared: &S,
+        retry: Option<(Wait, Last)>,
+        now: Instant,
+    ) -> Action
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        let limited_at = self.limited_at;
+        let action = self.enter_later(parts, shared, retry, now);
+        self.limited_at = limited_at;
+        action
+    }
+
+    /// Nothing ran: what the rate limit took is there for others.
+    pub(super) fn give_tokens_back<G: Gate>(&mut self, parts: &mut Parts<'_, G>) {
+        if let (true, Some(limiter)) = (self.limited_at != Instant::NEVER, parts.limiter.as_mut()) {
+            limiter.refund(self.cost.into(), self.limited_at);
+        }
+        self.limited_at = Instant::NEVER;
+    }
+}

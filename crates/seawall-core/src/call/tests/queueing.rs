@@ -1,0 +1,246 @@
+//! Calls that wait for a place or for their turn, and what becomes of what they hold meanwhile.
+
+use super::*;
+use crate::{Algorithm, Priority, Rate, RateLimitConfig};
+
+/// A house with one place, and room to wait.
+fn narrow<G: Gate>(gate: G, plan: Plan) -> House<G> {
+    let house = house(gate, plan);
+    let config =
+        BulkheadConfig { max_concurrent: 1, max_wait: 1_000 * MS, ..BulkheadConfig::default() };
+    house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&config).unwrap());
+    house
+}
+
+fn limited(algorithm: Algorithm, capacity: u64, rate: u64) -> House<Option<CircuitBreaker>> {
+    let house = house(breaker(), Plan { retry: retry(1), ..Plan::default() });
+    let config = RateLimitConfig {
+        algorithm,
+        capacity: Some(capacity),
+        rate: Some(Rate::per_second(rate)),
+        ..RateLimitConfig::default()
+    };
+    house.machines.borrow_mut().limiter = Some(RateLimiter::new(&config).unwrap());
+    house
+}
+
+fn begun<G: Gate>(house: &House<G>, ask: Ask, now: u64) -> Call<G::Pick> {
+    let mut call = Call::new(ask);
+    assert_eq!(call.begin(house, at(now)), Action::Start { attempt: 1 });
+    call
+}
+
+fn queued<G: Gate>(house: &House<G>, ask: Ask, now: u64) -> Call<G::Pick> {
+    let mut call = Call::new(ask);
+    assert_eq!(call.begin(house, at(now)), Action::Wait);
+    assert!(call.queued().is_some());
+    call
+}
+
+fn woken<G>(house: &House<G>) -> Vec<(Line, usize)> {
+    house.woken.take()
+}
+
+#[test]
+fn the_next_in_line_is_called_up_when_a_place_is_free() {
+    let house = narrow(breaker(), Plan::default());
+    let mut first = begun(&house, Ask::default(), 0);
+    let mut low = queued(&house, Ask { priority: Priority::Low, ..Ask::default() }, 1);
+    let mut high = queued(&house, Ask { priority: Priority::High, ..Ask::default() }, 2);
+    assert_eq!(low.wake_at(), at(1_001));
+    let _ = first.on(&house, ended(1, Verdict::SUCCESS), at(10));
+    assert_eq!(woken(&house), [high.queued().unwrap()], "the more urgent one, once");
+    assert_eq!(low.on(&house, Event::Woken, at(10)), Action::Wait, "it was not its turn");
+    assert_eq!(high.on(&house, Event::Woken, at(11)), Action::Start { attempt: 1 });
+    let _ = high.on(&house, ended(1, Verdict::SUCCESS), at(20));
+    assert_eq!(woken(&house), [low.queued().unwrap()]);
+    assert_eq!(low.on(&house, Event::Woken, at(20)), Action::Start { attempt: 1 });
+    let _ = low.on(&house, ended(1, Verdict::SUCCESS), at(30));
+    let machines = house.machines.borrow();
+    assert_eq!(machines.counts.calls.succeeded, 3);
+    assert_eq!(machines.bulkhead.as_ref().unwrap().snapshot().running, 0);
+}
+
+#[test]
+fn a_wait_ends_at_max_wait_or_at_the_deadline_with_a_refusal() {
+    for (deadline, reason, over) in
+        [(None, Reason::WaitOver, 1_001), (Some(500 * MS), Reason::TooLate, 501)]
+    {
+        let house = narrow(breaker(), Plan { deadline, ..Plan::default() });
+        let _first = begun(&house, Ask::default(), 0);
+        let mut second = queued(&house, Ask::default(), 1);
+        assert_eq!(second.wake_at(), at(over));
+        let Action::Done(Finish::Refused(refusal)) = second.on(&house, Event::Tick, at(over))
+        else {
+            panic!("its wait is over")
+        };
+        assert_eq!((refusal.by, refusal.reason), (Pattern::Bulkhead, reason));
+        assert_eq!(house.machines.borrow().counts.calls.refused, 1);
+    }
+}
+
+#[test]
+fn who_leaves_the_line_passes_the_place_on_granted_or_not() {
+    for granted in [false, true] {
+        let house = narrow(breaker(), Plan::default());
+        let mut first = begun(&house, Ask::default(), 0);
+        let mut second = queued(&house, Ask::default(), 1);
+        let mut third = queued(&house, Ask::default(), 2);
+        if granted {
+            let _ = first.on(&house, ended(1, Verdict::SUCCESS), at(10));
+            assert_eq!(woken(&house), [second.queued().unwrap()]);
+            second.abandon(&house, at(11), false);
+        } else {
+            second.abandon(&house, at(9), false);
+            let _ = first.on(&house, ended(1, Verdict::SUCCESS), at(10));
+        }
+        assert_eq!(woken(&house), [third.queued().unwrap()]);
+        assert_eq!(third.on(&house, Event::Woken, at(12)), Action::Start { attempt: 1 });
+        assert_eq!(house.machines.borrow().counts.calls.ignored, 1);
+    }
+}
+
+#[test]
+fn an_open_breaker_is_no_reason_to_wait_and_one_that_opens_meanwhile_refuses() {
+    let house = narrow(breaker(), Plan::default());
+    let mut first = begun(&house, Ask::default(), 0);
+    let mut second = queued(&house, Ask::default(), 1);
+    house.machines.borrow_mut().gate.as_mut().unwrap().force(crate::Override::open("test"), at(2));
+    let mut third = Call::new(Ask::default());
+    let Action::Done(Finish::Refused(refusal)) = third.begin(&house, at(3)) else { panic!("open") };
+    assert_eq!(refusal.by, Pattern::CircuitBreaker);
+    let _ = first.on(&house, ended(1, Verdict::SUCCESS), at(10));
+    let Action::Done(Finish::Refused(refusal)) = second.on(&house, Event::Woken, at(10)) else {
+        panic!("its place is there, its way is not")
+    };
+    assert_eq!(refusal.by, Pattern::CircuitBreaker);
+    assert_eq!(house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running, 0);
+}
+
+#[test]
+fn no_probe_is_held_in_a_line() {
+    let house = narrow(breaker(), Plan::default());
+    for _ in 0..5 {
+        drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+    }
+    let _first = begun(&house, Ask::default(), 61_000);
+    for n in 0..10 {
+        let _waiting = queued(&house, Ask::default(), 61_001 + n);
+    }
+    let machines = house.machines.borrow();
+    let probes = machines.gate.as_ref().unwrap();
+    assert!(probes.ready_by(at(61_100), at(61_100)).is_ok(), "two of three places are free");
+}
+
+#[test]
+fn a_retry_that_waits_keeps_the_answer_before_it() {
+    let house = narrow(breaker(), Plan { retry: retry(1), ..Plan::default() });
+    let mut call = begun(&house, Ask::default(), 0);
+    assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
+    let _other = begun(&house, Ask::default(), 2);
+    let now = call.wake_at();
+    assert_eq!(call.on(&house, Event::Tick, now), Action::Wait);
+    assert_eq!(call.queued().map(|(line, _)| line), Some(Line::Bulkhead));
+    let over = call.wake_at();
+    let Action::Done(Finish::Answer { attempt: 1, stopped: Stopped::Refused(refusal) }) =
+        call.on(&house, Event::Tick, over)
+    else {
+        panic!("the first attempt's answer")
+    };
+    assert_eq!(refusal.reason, Reason::WaitOver);
+    let machines = house.machines.borrow();
+    assert_eq!(machines.budget.as_ref().unwrap().snapshot().retries, 0, "paid back");
+    assert_eq!(machines.counts.calls.failed, 1);
+}
+
+#[test]
+fn the_rate_limit_is_passed_once_and_given_back_if_nothing_ran() {
+    let house = limited(Algorithm::TokenBucket, 3, 1);
+    let (finish, _) = drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
+    assert!(matches!(finish, Finish::Answer { attempt: 2, .. }), "a retry does not pass it again");
+    let available = |house: &House<_>| {
+        house.machines.borrow().limiter.as_ref().unwrap().snapshot(at(0)).available
+    };
+    assert_eq!(available(&house), 2);
+    house.machines.borrow_mut().gate.as_mut().unwrap().force(crate::Override::open("test"), at(0));
+    let mut refused = Call::new(Ask { cost: 2, ..Ask::default() });
+    assert!(matches!(refused.begin(&house, at(0)), Action::Done(Finish::Refused(_))));
+    assert_eq!(available(&house), 2, "given back");
+    house.machines.borrow_mut().gate.as_mut().unwrap().release(at(0));
+    let _two = begun(&house, Ask { cost: 2, ..Ask::default() }, 0);
+    let Action::Done(Finish::Refused(refusal)) = Call::new(Ask::default()).begin(&house, at(0))
+    else {
+        panic!("nothing is left")
+    };
+    assert_eq!((refusal.by, refusal.reason), (Pattern::RateLimit, Reason::Limited));
+    assert_eq!(refusal.retry_after, Some(1_000 * MS));
+    let too_large = Call::new(Ask { cost: 4, ..Ask::default() }).begin(&house, at(0));
+    let Action::Done(Finish::Refused(refusal)) = too_large else { panic!("more than there is") };
+    assert_eq!((refusal.reason, refusal.retry_after), (Reason::TooLarge, None));
+}
+
+#[test]
+fn a_shaper_spaces_calls_and_each_waits_for_its_own_turn() {
+    let house = limited(Algorithm::Shaper, 10, 100);
+    let _first = begun(&house, Ask::default(), 0);
+    let mut calls: Vec<_> = (0..5).map(|_| queued(&house, Ask::default(), 0)).collect();
+    for (n, call) in calls.iter_mut().enumerate() {
+        let turn = call.wake_at();
+        assert_eq!(turn, at(10 * (n as u64 + 1)));
+        assert_eq!(call.on(&house, Event::Tick, turn), Action::Start { attempt: 1 }, "turn {n}");
+    }
+    let asked = Ask { give_up_at: at(60), ..Ask::default() };
+    let _last_in_time = queued(&house, asked, 51);
+    let Action::Done(Finish::Refused(refusal)) = Call::new(asked).begin(&house, at(51)) else {
+        panic!("its turn would come after its deadline")
+    };
+    assert_eq!(refusal.reason, Reason::Hopeless);
+}
+
+proptest! {
+    /// Many calls, few places, any order of events: nothing is lost, no limit is passed, nobody waits beside a free
+    /// place, and in the end everybody has ended.
+    #[test]
+    fn nothing_is_lost_in_lines(
+        steps in prop::collection::vec((0usize..16, 0u8..8, 0u64..200), 1..400),
+        max_concurrent in 1u32..4, max_queue in 0u32..8,
+    ) {
+        let house = house(picker(2), Plan { retry: retry(2), deadline: Some(3_000 * MS), ..Plan::default() });
+        let config = BulkheadConfig { max_concurrent, max_queue, max_wait: 500 * MS, ..BulkheadConfig::default() };
+        house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&config).unwrap());
+        let mut calls: Vec<Call<u16>> = (0..16).map(|_| Call::new(Ask::default())).collect();
+        let mut now = at(0);
+        for (n, kind, wait) in steps {
+            now = now + MS * wait as u32;
+            let attempt = calls[n].attempt();
+            let mut action = match kind {
+                0..=2 if calls[n].is_over() => {
+                    calls[n] = Call::new(Ask { priority: Priority::ALL[n % 5], ..Ask::default() });
+                    calls[n].begin(&house, now)
+                }
+                0..=3 => calls[n].on(&house, ended(attempt, Verdict::SUCCESS), now),
+                4 => calls[n].on(&house, ended(attempt, Verdict::FAILURE), now),
+                5 => calls[n].on(&house, Event::Woken, now),
+                6 => calls[n].on(&house, Event::Tick, now),
+                _ => { calls[n].abandon(&house, now, false); Action::Wait }
+            };
+            while let Action::Cancel { attempt, .. } = action {
+                action = calls[n].on(&house, Event::Cancelled { attempt }, now);
+            }
+            let machines = house.machines.borrow();
+            let seen = machines.bulkhead.as_ref().unwrap().snapshot();
+            prop_assert!(seen.running <= max_concurrent && seen.queued <= max_queue);
+            prop_assert!(seen.queued == 0 || seen.running == max_concurrent);
+            prop_assert!(machines.counts.calls.in_flight() <= 16);
+            let at_endpoints: u32 = machines.gate.snapshot(now).map(|endpoint| endpoint.running).sum();
+            prop_assert_eq!(u64::from(at_endpoints), machines.counts.attempts.in_flight());
+        }
+        for call in &mut calls {
+            call.abandon(&house, now, false);
+        }
+        let machines = house.machines.borrow();
+        prop_assert_eq!(machines.counts.calls.in_flight() + machines.counts.attempts.in_flight(), 0);
+        let seen = machines.bulkhead.as_ref().unwrap().snapshot();
+        prop_assert_eq!((seen.running, seen.queued), (0, 0));
+    }
+}

@@ -1,0 +1,92 @@
+//! Whether a call would be admitted, now or at a later moment, and after one more failure.
+//!
+//! ```text
+//!   refused iff   forced open
+//!                 open, and asked for a moment within the period
+//!                 half-open, every probe out, and asked for now
+//! ```
+//!
+//! A retry that would find the breaker open is not waited for, and neither is one whose own attempt, failing,
+//! would open it. Of a later moment in half-open nobody can say more than that a probe may have ended by then.
+
+use core::time::Duration;
+
+use super::{CircuitBreaker, Place, transitions::State};
+use crate::{Instant, Pattern, Permit, Phase, Reason, Refusal};
+
+impl CircuitBreaker {
+    /// Whether a call would be admitted at `at`, as far as can be said at `now`.
+    ///
+    /// # Errors
+    /// The refusal it would get.
+    #[inline]
+    pub fn ready_by(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
+        if self.plain { Ok(()) } else { self.ready_by_other(at, now) }
+    }
+
+    #[cold]
+    fn ready_by_other(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
+        if let Some(overruled) = &self.overruled {
+            let until = overruled.until;
+            let refuses = overruled.said.phase() == Phase::ForcedOpen;
+            return match until {
+                _ if !refuses || until <= at && at > now => Ok(()),
+                Instant::NEVER => Err(no(Reason::ForcedOpen)),
+                _ => Err(no(Reason::ForcedOpen).after(until.since(now))),
+            };
+        }
+        match self.state {
+            State::Closed => Ok(()),
+            State::Open { until, .. } if until <= at && at > now => Ok(()),
+            State::Open { until, .. } => Err(no(Reason::Open).after(until.since(now))),
+            State::HalfOpen { .. } if self.has_place() || at > now => Ok(()),
+            State::HalfOpen { .. } => Err(no(Reason::ProbesOut).after(PROBE_RETRY)),
+        }
+    }
+
+    /// As [`ready_by`](Self::ready_by), had the call that holds `permit` failed now.
+    ///
+    /// # Errors
+    /// The refusal it would get.
+    pub fn ready_had_failed(
+        &self,
+        permit: &Permit,
+        at: Instant,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if self.overruled.is_none() && permit.epoch() == self.epoch && self.would_open(permit, now)
+        {
+            let (_, period) = self.next_period();
+            if at < now + period {
+                return Err(no(Reason::Open).after(period));
+            }
+        }
+        self.ready_by(at, now)
+    }
+
+    /// Whether this call's failure, now, would trip a rule.
+    fn would_open(&self, permit: &Permit, now: Instant) -> bool {
+        match self.state {
+            State::Closed => {
+                let rates = self.rates.as_ref();
+                self.failures.saturating_add(1) >= self.config.failures
+                    || rates.is_some_and(|rates| rates.would_open(&self.config, permit.slot(), now))
+            }
+            State::HalfOpen { .. } => true,
+            State::Open { .. } => false,
+        }
+    }
+
+    /// Whether one more probe may live.
+    pub(super) fn has_place(&self) -> bool {
+        let alive = self.probes.iter().filter(|place| **place != Place::FREE).count();
+        (alive as u64) < u64::from(self.config.half_open_calls)
+    }
+}
+
+const fn no(reason: Reason) -> Refusal {
+    Refusal::new(Pattern::CircuitBreaker, reason)
+}
+
+/// Nobody can say when a probe ends; a second is short beside the open period a failed one brings.
+const PROBE_RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,297 @@
+//! Rate limiting: at most so many per so long, counted exactly.
+//!
+//! ```text
+//!                   token_bucket    leaky_bucket    sliding_window       shaper
+//!   at once         capacity        capacity        limit                1
+//!   in an interval  capacity + d x rate             limit per window     d x rate
+//!   too many        refused         refused         refused              waits for its turn
+//!   memory          80 bytes        80 bytes        8 x limit, or 8 x    its waiters
+//!                                                   buckets
+//! ```
+//!
+//! A [`RateLimiter`] is one of the four behind the same verbs. Nothing is rounded anywhere: whole numbers of
+//! parts instead of fractions of tokens (see [`Rate`]), so the rate does not depend on when somebody looks.
+//!
+//! A class may use what there is only down to the reserves of the classes above it, so the most urgent class
+//! always finds its own. Refusals say when to ask again, and a refusal that waiting cannot change says no time.
+
+mod config;
+mod line;
+mod rate;
+mod shaper;
+mod sliding_window;
+#[cfg(test)]
+mod tests;
+mod token_bucket;
+mod window_log;
+mod window_ring;
+
+use core::time::Duration;
+
+pub use self::{
+    config::{Algorithm, RateLimitConfig, Reserve},
+    rate::Rate,
+    shaper::Shaper,
+    sliding_window::SlidingWindowCounter,
+    token_bucket::{LeakyBucket, TokenBucket},
+};
+use crate::{
+    Admission, Instant, Invalid, Pattern, Permit, Priority, Reason, Refusal, Ticket, invalid::first,
+};
+
+/// A limit kept by the configured algorithm.
+#[derive(Clone, Debug)]
+pub struct RateLimiter {
+    kind: Kind,
+    /// Idle unless it is the configured algorithm; here always, so that whoever waits when the algorithm changes
+    /// is told.
+    shaper: Shaper,
+    /// What each class must leave.
+    floors: [u64; 5],
+    allowed: u64,
+    rejected: u64,
+    abandoned: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    TokenBucket(TokenBucket),
+    SlidingWindow(SlidingWindowCounter),
+    LeakyBucket(LeakyBucket),
+    Shaper,
+}
+
+impl RateLimiter {
+    /// A limiter that has let nothing through.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn new(config: &RateLimitConfig) -> Result<Self, Invalid> {
+        first(|found| config.check(found))?;
+        let (kind, places) = match config.algorithm {
+            Algorithm::TokenBucket => {
+                (Kind::TokenBucket(TokenBucket::new(config.capacity(), config.rate())), 0)
+            }
+            Algorithm::LeakyBucket => {
+                (Kind::LeakyBucket(LeakyBucket::new(config.capacity(), config.rate())), 0)
+            }
+            Algorithm::SlidingWindow => {
+                let (limit, window) = (config.limit(), config.window());
+                let counter = SlidingWindowCounter::build(limit, window, config.buckets)?;
+                (Kind::SlidingWindow(counter), 0)
+            }
+            Algorithm::Shaper => (Kind::Shaper, config.capacity()),
+        };
+        Ok(Self {
+            kind,
+            shaper: Shaper::new(places, config.rate()),
+            floors: config.floors(),
+            allowed: 0,
+            rejected: 0,
+            abandoned: 0,
+        })
+    }
+
+    /// Whether a call that costs `cost` tokens may proceed. Only a shaper lets it wait, and refuses it if its turn
+    /// would come after `give_up_at`. The permit is not given back.
+    #[inline]
+    pub fn admit(
+        &mut self,
+        cost: u64,
+        priority: Priority,
+        give_up_at: Instant,
+        now: Instant,
+    ) -> Admission {
+        let floor = self.floors[priority.index()];
+        let answer = match &mut self.kind {
+            Kind::TokenBucket(bucket) => bucket.admit_above(floor, cost, now),
+            Kind::SlidingWindow(window) => window.admit_above(floor, cost, now),
+            Kind::LeakyBucket(bucket) => bucket.room.admit_above(floor, cost, now),
+            Kind::Shaper => {
+                let answer = self.shaper.admit(cost, give_up_at, now);
+                self.count(&answer);
+                return answer;
+            }
+        };
+        let answer = answer.map_or_else(Admission::No, |()| Admission::Go(Permit::new(0, 0)));
+        self.count(&answer);
+        answer
+    }
+
+    /// A call that cost `cost` and was let through at `taken_at` never ran. A shaper gives no turn back: the turn has
+    /// passed, and another in its stead would follow too closely on the next.
+    pub fn refund(&mut self, cost: u64, taken_at: Instant) {
+        match &mut self.kind {
+            Kind::TokenBucket(bucket) => bucket.refund(cost),
+            Kind::SlidingWindow(window) => window.refund(cost, taken_at),
+            Kind::LeakyBucket(bucket) => bucket.refund(cost),
+            Kind::Shaper => {}
+        }
+    }
+
+    /// The place of a ticket whose wait has ended, for its holder to be woken; each is given once. Call until `None`
+    /// after every other verb.
+    pub fn settle(&mut self, now: Instant) -> Option<usize> {
+        self.shaper.settle(now)
+    }
+
+    /// What has become of `ticket`: go, no, or wait on with the ticket.
+    pub fn claim(&mut self, ticket: Ticket, now: Instant) -> Admission {
+        let answer = self.shaper.claim(ticket, now);
+        self.count(&answer);
+        answer
+    }
+
+    /// The holder of `ticket` has gone; its turn goes to the next.
+    pub fn abandon(&mut self, ticket: Ticket) {
+        self.abandoned += 1;
+        self.shaper.abandon(ticket);
+    }
+
+    /// When the turn of a call would come that asked now: at once, but with a shaper.
+    #[must_use]
+    pub fn turn(&self, now: Instant) -> Instant {
+        match self.kind {
+            Kind::Shaper => now + self.shaper.idle_in(now).unwrap_or(Duration::MAX),
+            _ => now,
+        }
+    }
+
+    /// Whether anybody waits, or is to be told: then [`settle`](Self::settle) may have something to say.
+    #[inline]
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
+        self.shaper.is_asked()
+    }
+
+    /// Whether the one with this place ([`Ticket::place`]) still waits.
+    #[must_use]
+    pub fn waits(&self, place: usize) -> bool {
+        self.shaper.waits(place)
+    }
+
+    /// The next moment when time alone ends a wait.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.shaper.wake_at()
+    }
+
+    /// Other settings. With the same algorithm what is used stays used and the balance is clamped; another algorithm
+    /// starts as new, and whoever waits is refused. Counts stay.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense; then nothing changes.
+    pub fn reconfigure(&mut self, config: &RateLimitConfig, now: Instant) -> Result<(), Invalid> {
+        first(|found| config.check(found))?;
+        let (capacity, rate) = (config.capacity(), config.rate());
+        let mut places = 0;
+        match (&mut self.kind, config.algorithm) {
+            (Kind::TokenBucket(bucket), Algorithm::TokenBucket) => {
+                bucket.reconfigure(capacity, rate, now);
+            }
+            (Kind::LeakyBucket(bucket), Algorithm::LeakyBucket) => {
+                bucket.reconfigure(capacity, rate, now);
+            }
+            (Kind::SlidingWindow(window), Algorithm::SlidingWindow) => {
+                window.reconfigure(config.limit(), config.window(), config.buckets, now)?;
+            }
+            (_, Algorithm::Shaper) => {
+                self.kind = Kind::Shaper;
+                places = capacity;
+            }
+            (_, Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::SlidingWindow) => {
+                self.kind = Self::new(config)?.kind;
+            }
+        }
+        self.shaper.reconfigure(places, rate);
+        self.floors = config.floors();
+        Ok(())
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub fn snapshot(&self, now: Instant) -> RateLimitSnapshot {
+        let shaper = &self.shaper;
+        let (algorithm, limit, available, retry_after, reset) = match &self.kind {
+            Kind::TokenBucket(bucket) => figures(Algorithm::TokenBucket, bucket, now),
+            Kind::LeakyBucket(bucket) => figures(Algorithm::LeakyBucket, &bucket.room, now),
+            Kind::SlidingWindow(window) => (
+                Algorithm::SlidingWindow,
+                window.limit(),
+                window.available(now),
+                window.time_until(1, now),
+                window.time_until(window.limit(), now),
+            ),
+            Kind::Shaper => (
+                Algorithm::Shaper,
+                shaper.capacity(),
+                shaper.available(),
+                shaper.room_in(1, now),
+                shaper.idle_in(now),
+            ),
+        };
+        RateLimitSnapshot {
+            algorithm,
+            allowed: self.allowed,
+            rejected: self.rejected,
+            abandoned: self.abandoned,
+            waiting: shaper.waiting(),
+            limit,
+            available,
+            retry_after,
+            reset: reset.filter(|_| limit > 0),
+        }
+    }
+
+    #[inline]
+    const fn count(&mut self, answer: &Admission) {
+        match answer {
+            Admission::Go(_) => self.allowed += 1,
+            Admission::No(_) => self.rejected += 1,
+            Admission::Wait(_) => {}
+        }
+    }
+}
+
+/// What a [`RateLimiter`] shows. Calls that asked = allowed + rejected + abandoned + waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RateLimitSnapshot {
+    /// How the limit is kept.
+    pub algorithm: Algorithm,
+    /// Calls let through, ever.
+    pub allowed: u64,
+    /// Calls refused, ever.
+    pub rejected: u64,
+    /// Calls that gave up waiting, ever.
+    pub abandoned: u64,
+    /// Calls waiting for their turn, or called up and not gone yet.
+    pub waiting: u32,
+    /// The most tokens there can be; of a shaper, places to wait in.
+    pub limit: u64,
+    /// Tokens left, to the most urgent class; of a shaper, places to wait in.
+    #[doc(alias = "remaining")]
+    pub available: u64,
+    /// How long until there is one: zero if there is, `None` if there never is.
+    pub retry_after: Option<Duration>,
+    /// How long until all are there again; of a shaper, until a call would go at once. `None` for never.
+    pub reset: Option<Duration>,
+}
+
+type Figures = (Algorithm, u64, u64, Option<Duration>, Option<Duration>);
+
+fn figures(algorithm: Algorithm, bucket: &TokenBucket, now: Instant) -> Figures {
+    let capacity = bucket.capacity();
+    let until = |tokens| bucket.time_until(tokens, now);
+    (algorithm, capacity, bucket.available(now), until(1), until(capacity))
+}
+
+/// The refusal of a limit with `most` tokens, which has enough after `wait`.
+#[inline]
+fn refused(wait: Option<Duration>, most: u64) -> Refusal {
+    match wait {
+        Some(wait) => Refusal::new(Pattern::RateLimit, Reason::Limited).after(wait),
+        None if most == 0 => Refusal::new(Pattern::RateLimit, Reason::Limited),
+        None => Refusal::new(Pattern::RateLimit, Reason::TooLarge),
+    }
+}
