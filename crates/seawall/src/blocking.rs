@@ -3,9 +3,13 @@
 //! Waits and retries obey the deadline. A running operation cannot be interrupted: its answer is returned and
 //! judged however late it comes, and an overrun is counted.
 
+use std::sync::Arc;
+
 use seawall_core::{Action, Ask, Event, Gate, Outcome};
 
-use crate::{Attempt, Attempted, Classify, Driven, Ended, History, guard::Guard, run::Ending};
+use crate::{
+    Attempt, Attempted, Classify, Driven, Ended, History, clock::Parker, guard::Guard, run::Ending,
+};
 
 /// Runs an operation to its end on this thread.
 pub(crate) fn run_blocking<S, T, E, C, F>(
@@ -20,6 +24,7 @@ where
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Result<T, E>,
 {
     let mut guard = Guard::new(shared, ask);
+    let parker = Arc::new(Parker::here());
     let begun = guard.clock().now();
     let mut now = begun;
     let mut answer = None;
@@ -41,10 +46,9 @@ where
                 guard.on(Event::Ended { attempt, verdict }, now)
             }
             Action::Wait => {
-                let wake_at = guard.call().wake_at();
-                guard.clock().block_until(wake_at);
-                now = guard.clock().now().max(wake_at);
-                guard.on(Event::Tick, now)
+                let (event, seen) = guard.block(&parker);
+                now = seen;
+                event.map_or(Action::Wait, |event| guard.on(event, now))
             }
             // Only a running operation is cancelled, and none runs while this loop decides.
             Action::Cancel { attempt, .. } => guard.on(Event::Cancelled { attempt }, now),

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use seawall_core::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Counts,
-    EventRing, Invalid, Plan, Retry, RetryBudget, RetryConfig, TimeoutConfig,
+    EventRing, Invalid, RateLimitConfig, RateLimiter, RetryBudget, RetryConfig, TimeoutConfig,
 };
 
 use crate::{
     Clock, Policy, PolicyConfig, PolicyMachines, RetryOn,
     observe::{Stream, Teller},
     policy::Inner,
-    shell::Shell,
+    pooled::Pool,
+    reload::plan,
+    shell::{Shell, random_seed},
 };
 
 /// Builds a [`Policy`]. Decide, in this order: how long a caller can wait ([`deadline`](Self::deadline)); whether the
@@ -38,6 +40,12 @@ impl PolicyBuilder {
         self
     }
 
+    /// Limits how many calls pass a second. Retries do not pass it again.
+    pub fn rate_limit(mut self, rate_limit: RateLimitConfig) -> Self {
+        self.config.rate_limit = Some(rate_limit);
+        self
+    }
+
     /// Repeats attempts that failed.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.config.retry = Some(retry);
@@ -57,7 +65,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// Limits how many calls run at once.
+    /// Limits how many calls run at once, and how many wait for a place.
     pub fn bulkhead(mut self, bulkhead: BulkheadConfig) -> Self {
         self.config.bulkhead = Some(bulkhead);
         self
@@ -99,35 +107,29 @@ impl PolicyBuilder {
     /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
     pub fn build(self) -> Result<Policy, Invalid> {
         let Self { name, config, clock, seed, stream } = self;
-        let mut first = None;
-        config.check(&mut |invalid| {
-            first.get_or_insert(invalid);
-        });
-        if let Some(invalid) = first {
-            return Err(invalid);
-        }
+        config.first_invalid()?;
+        let seed = seed.unwrap_or_else(random_seed);
+        let plan = plan(&config)?;
         let machines = PolicyMachines {
-            breaker: config.circuit_breaker.as_ref().map(CircuitBreaker::new).transpose()?,
+            plan,
+            breaker: (config.circuit_breaker.as_ref())
+                .map(|breaker| CircuitBreaker::seeded(breaker, seed))
+                .transpose()?,
             budget: config
                 .retry
                 .as_ref()
                 .map(|retry| RetryBudget::new(retry.budget, retry.trickle)),
+            limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?,
             bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?,
             timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?,
             counts: Counts::default(),
             events: EventRing::new(),
         };
-        let plan = Plan {
-            deadline: config.deadline,
-            retry: config.retry.as_ref().map(Retry::new).transpose()?,
-            attempt: config.timeout.as_ref().map(|timeout| timeout.attempt),
-            retry_timeouts: config.retry_on.timeout,
-            ..Plan::default()
-        };
         let stream = stream.unwrap_or_default();
         let teller = Teller::new(name.clone(), Arc::new([]), &stream);
-        let shell = Shell::new(machines, teller, seed);
+        let shell = Shell::new(machines, teller, Some(seed));
         let clock = clock.unwrap_or_default();
-        Ok(Policy(Arc::new(Inner { name, config, plan, clock, stream, shell })))
+        let pool = Arc::new(Pool::new(name.clone()));
+        Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool })))
     }
 }

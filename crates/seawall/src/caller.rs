@@ -2,11 +2,12 @@
 
 use std::{future::Future, task::Poll, time::Duration};
 
-use seawall_core::{Ask, Event, Finish, Repeat, Verdict};
+use seawall_core::{Ask, Event, Finish, Priority, Repeat, Verdict};
 
 use crate::{
-    Attempt, Classify, Ending, Error, Held, Plain, Policy, Refused, TimedOut, blocking,
+    Attempt, Classify, Ending, Error, Held, History, Plain, Policy, Refused, TimedOut, blocking,
     guard::Guard,
+    pooled,
     run::{self, Door},
 };
 
@@ -18,11 +19,20 @@ pub struct Caller<'p, C = Plain> {
     classify: &'p C,
     deadline: Option<Duration>,
     repeat: Repeat,
+    priority: Priority,
+    cost: u32,
 }
 
 impl<'p, C> Caller<'p, C> {
     pub(crate) const fn new(policy: &'p Policy, classify: &'p C) -> Self {
-        Self { policy, classify, deadline: None, repeat: Repeat::Always }
+        Self {
+            policy,
+            classify,
+            deadline: None,
+            repeat: Repeat::Always,
+            priority: Priority::Normal,
+            cost: 1,
+        }
     }
 
     /// This caller cannot wait longer. The policy's deadline applies as well.
@@ -37,10 +47,22 @@ impl<'p, C> Caller<'p, C> {
         self
     }
 
+    /// How urgent it is, where calls wait for a place in the bulkhead or share a rate limit. Default normal.
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// What it takes from the rate limit. Default 1.
+    pub const fn cost(mut self, cost: u32) -> Self {
+        self.cost = cost;
+        self
+    }
+
     /// Judges the answer by `classify`.
     pub fn classify<D>(self, classify: &'p D) -> Caller<'p, D> {
-        let Self { policy, deadline, repeat, .. } = self;
-        Caller { policy, classify, deadline, repeat }
+        let Self { policy, deadline, repeat, priority, cost, .. } = self;
+        Caller { policy, classify, deadline, repeat, priority, cost }
     }
 
     /// As [`Policy::run`].
@@ -68,6 +90,37 @@ impl<'p, C> Caller<'p, C> {
     {
         let ask = self.ask();
         run::run::<Plainly, _, _, _, _, _, _>(self.policy, ask, self.classify, operation)
+    }
+
+    /// As [`run_with`](Self::run_with), and what there is to tell of a good call too: how many attempts it took, what
+    /// became of the others, how long it lasted.
+    pub fn run_reported<T, E, F, Fut>(
+        self,
+        operation: F,
+    ) -> impl Future<Output = (Result<T, Error<E>>, Report)>
+    where
+        C: Classify<T, E>,
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let ask = self.ask();
+        run::run::<Reporting, _, _, _, _, _, _>(self.policy, ask, self.classify, operation)
+    }
+
+    /// As [`Policy::run_pooled`].
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub fn run_pooled<T, E, F>(self, operation: F) -> Result<T, Error<E>>
+    where
+        C: Classify<T, E>,
+        F: Fn() -> Result<T, E> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (policy, ask) = (self.policy, self.ask());
+        let ending = pooled::run_pooled(policy, ask, self.classify, operation);
+        answer(policy, ending)
     }
 
     /// As [`Policy::run_held`].
@@ -100,7 +153,8 @@ impl<'p, C> Caller<'p, C> {
     }
 
     fn ask(&self) -> Ask {
-        let ask = Ask { repeat: self.repeat, ..Ask::default() };
+        let Self { repeat, priority, cost, .. } = *self;
+        let ask = Ask { repeat, priority, cost, ..Ask::default() };
         match self.deadline {
             Some(deadline) => Ask { give_up_at: self.policy.clock().now() + deadline, ..ask },
             None => ask,
@@ -127,6 +181,45 @@ impl<T, E> Door<&Policy, T, E> for Plainly {
     #[inline]
     fn ended(guard: &mut Option<Guard<&Policy>>, ending: Ending<T, E>) -> Poll<Self::Out> {
         guard.as_ref().map_or(Poll::Pending, |guard| Poll::Ready(answer(guard.shared(), ending)))
+    }
+}
+
+/// What there is to tell of a call besides its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Attempts that ran; 0 for a call that was refused.
+    pub attempts: u8,
+    /// Those that did not succeed, and why no other followed the last.
+    pub history: History,
+    /// From the call's beginning to its end, waits included.
+    pub took: Duration,
+}
+
+/// The door of functions, with a report.
+struct Reporting;
+
+impl<T, E> Door<&Policy, T, E> for Reporting {
+    type Out = (Result<T, Error<E>>, Report);
+
+    fn event(attempt: u8, verdict: Verdict) -> Event {
+        Event::Ended { attempt, verdict }
+    }
+
+    fn good(value: T) -> Result<Self::Out, T> {
+        Err(value)
+    }
+
+    fn ended(guard: &mut Option<Guard<&Policy>>, ending: Ending<T, E>) -> Poll<Self::Out> {
+        let Some(guard) = guard.as_ref() else { return Poll::Pending };
+        let history = match ending.finish {
+            Finish::Answer { stopped, .. } | Finish::TimedOut { stopped, .. } => {
+                ending.history.clone().close(stopped)
+            }
+            Finish::Refused(_) => History::default(),
+        };
+        let report = Report { attempts: guard.call().attempt(), history, took: ending.took };
+        Poll::Ready((answer(guard.shared(), ending), report))
     }
 }
 

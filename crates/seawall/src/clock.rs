@@ -12,10 +12,11 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
     time::{Duration, SystemTime},
 };
 
@@ -82,12 +83,60 @@ impl Clock {
         wall.checked_add(at.since(Instant::ORIGIN)).unwrap_or(wall)
     }
 
-    /// Blocks the thread until `at`.
-    pub(crate) fn block_until(&self, at: Instant) {
+    /// Blocks the thread until `at`, or until its parker is woken: `false` if it was.
+    pub(crate) fn block(&self, at: Instant, parker: &Arc<Parker>) -> bool {
         match &self.0 {
-            Kind::Fast { .. } | Kind::Tokio { .. } => sleep_thread(at.since(self.now())),
-            Kind::Manual(manual) => manual.block_until(at),
+            Kind::Manual(manual) => {
+                let place = manual.place();
+                let waker = Waker::from(parker.clone());
+                loop {
+                    // Whoever moves the clock wakes, and so does whoever calls up.
+                    if place.poll_until(at, &Context::from_waker(&waker)).is_ready() {
+                        return true;
+                    }
+                    if parker.take() {
+                        return false;
+                    }
+                    std::thread::park();
+                }
+            }
+            Kind::Fast { .. } | Kind::Tokio { .. } => loop {
+                if parker.take() {
+                    return false;
+                }
+                let wait = at.since(self.now());
+                if wait.is_zero() {
+                    return true;
+                }
+                std::thread::park_timeout(wait);
+            },
         }
+    }
+}
+
+/// Wakes a thread that blocks.
+#[derive(Debug)]
+pub(crate) struct Parker {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Parker {
+    /// Of this thread.
+    pub(crate) fn here() -> Self {
+        Self { thread: std::thread::current(), woken: AtomicBool::new(false) }
+    }
+
+    /// Whether it was woken since it was last asked.
+    fn take(&self) -> bool {
+        self.woken.swap(false, Ordering::Acquire)
+    }
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
@@ -95,11 +144,6 @@ impl Default for Clock {
     fn default() -> Self {
         Self::fast()
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place where a blocking call waits")]
-fn sleep_thread(wait: Duration) {
-    std::thread::sleep(wait);
 }
 
 fn after_origin(elapsed: Duration) -> Instant {
@@ -163,7 +207,6 @@ struct Face {
     now: AtomicU64,
     wall: SystemTime,
     sleepers: Mutex<Sleepers>,
-    moved: Condvar,
     #[cfg(test)]
     reads: AtomicU64,
 }
@@ -203,7 +246,6 @@ impl ManualClock {
             now: AtomicU64::new(0),
             wall,
             sleepers: Mutex::default(),
-            moved: Condvar::new(),
             #[cfg(test)]
             reads: AtomicU64::new(0),
         }))
@@ -224,7 +266,6 @@ impl ManualClock {
             self.0.now.store(now.as_nanos(), Ordering::Release);
             due.extend(sleepers.waiting.extract_if(.., |(_, at, _)| *at <= now));
         }
-        self.0.moved.notify_all();
         due.into_iter().for_each(|(.., waker)| waker.wake());
     }
 
@@ -236,16 +277,6 @@ impl ManualClock {
 
     fn place(&self) -> Place {
         Place { manual: self.clone(), ticket: self.sleepers().ticket() }
-    }
-
-    fn block_until(&self, at: Instant) {
-        let mut sleepers = self.sleepers();
-        let ticket = sleepers.ticket();
-        sleepers.waiting.push((ticket, at, Waker::noop().clone()));
-        while self.now() < at {
-            sleepers = self.0.moved.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
-        }
-        let _ = sleepers.forget(ticket);
     }
 
     /// How often the clocks it moves were read.

@@ -44,9 +44,10 @@
 //! | --- | --- | --- |
 //! | duration | `"250ms"`, `"1.5s"`, `"1m30s"`, `"2h"`; units `h`, `m`, `s`, `ms`, `us`, `ns` | `250`, `"250"` |
 //! | share | `"10%"`, `"0.5%"` | `0.1`, `10` |
+//! | rate | `"100/s"`, `"6000/m"`, `"1/3s"` | `100`, `"0.5/s"` |
 //! | size | `"64KiB"`, `"1MiB"`, `"512B"`, or bytes as a number | `"64k"` |
 //! | factor | `1.5` | `"1.5"` |
-//! | jitter | `0.5` (a part of the delay), `"full"`, `"equal"` | `"50%"` |
+//! | jitter | `0.5` (a part of the delay), `"full"`, `"equal"`, `"decorrelated"` | `"50%"` |
 //! | quantile | `"p95"`, `0.95` | `95` |
 
 mod guide;
@@ -61,13 +62,15 @@ mod syntax;
 mod table;
 mod units;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub use main_key::MainKey;
 pub use patterns::{
-    BULKHEAD, CIRCUIT_BREAKER, RETRY, TIMEOUT, bulkhead, circuit_breaker, retry, timeout,
+    BULKHEAD, CIRCUIT_BREAKER, RATE_LIMIT, RETRY, TIMEOUT, bulkhead, bulkhead_or_preset,
+    circuit_breaker, rate_limit, retry, timeout,
 };
 pub use policies::{Policies, parse};
 pub use problem::{Problem, Problems};

@@ -6,23 +6,42 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Shared, Verdict};
+use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Shared, Verdict};
 
-use crate::{Clock, clock::Timer};
+use crate::{
+    Clock,
+    clock::{Parker, Timer},
+};
 
 /// Machines that know the clock they go by.
 pub trait Driven: Shared {
     /// The clock.
     fn clock(&self) -> &Clock;
+
+    /// Keeps the waker of a call that waits in a line; `true` if it need not wait. See
+    /// [`Shell::park`](crate::Shell::park).
+    fn park(&self, line: Line, place: usize, waker: &Waker) -> bool;
+
+    /// Forgets that waker again. See [`Shell::forget`](crate::Shell::forget).
+    fn forget(&self, line: Line, place: usize);
 }
 
 impl<S: Driven> Driven for &S {
     #[inline]
     fn clock(&self) -> &Clock {
         (**self).clock()
+    }
+
+    fn park(&self, line: Line, place: usize, waker: &Waker) -> bool {
+        (**self).park(line, place, waker)
+    }
+
+    fn forget(&self, line: Line, place: usize) {
+        (**self).forget(line, place);
     }
 }
 
@@ -61,6 +80,37 @@ impl<S: Driven> Guard<S> {
         self.call.on(&self.shared, event, now)
     }
 
+    /// If the call waits in a line: whether it has been called up, or else its waker is kept.
+    #[inline]
+    pub(crate) fn poll_line(&self, waker: &Waker) -> bool {
+        match self.call.queued() {
+            Some((line, place)) => self.shared.park(line, place, waker),
+            None => false,
+        }
+    }
+
+    /// Blocks this thread until there is something to tell the call: what, and when that was. `None` if somebody woke
+    /// the parker for another reason.
+    pub(crate) fn block(&self, parker: &Arc<Parker>) -> (Option<Event>, Instant) {
+        let wake_at = self.call.wake_at();
+        if self.poll_line(&Waker::from(parker.clone())) {
+            return (Some(Event::Woken), self.clock().now());
+        }
+        if self.clock().block(wake_at, parker) {
+            self.leave_line();
+            return (Some(Event::Tick), self.clock().now().max(wake_at));
+        }
+        (self.call.queued().map(|_| Event::Woken), self.clock().now())
+    }
+
+    /// If it waits in a line: it looks by itself now.
+    #[inline]
+    pub(crate) fn leave_line(&self) {
+        if let Some((line, place)) = self.call.queued() {
+            self.shared.forget(line, place);
+        }
+    }
+
     #[inline]
     pub(crate) fn call(&self) -> &Call<Pick<S>> {
         &self.call
@@ -80,6 +130,7 @@ impl<S: Driven> Drop for Guard<S> {
     #[inline]
     fn drop(&mut self) {
         if !self.call.is_over() {
+            self.leave_line();
             self.call.abandon(&self.shared, self.shared.clock().now(), self.in_operation);
         }
     }

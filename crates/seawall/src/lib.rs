@@ -6,7 +6,7 @@
 //!             guard     gives everything back, whatever happens
 //!   judging   classify  what an answer means  error      what the caller reads
 //!   state     builder   which patterns        policy     their state, shared by all clones
-//!             shell     machines behind a short mutex
+//!             shell     behind a short mutex  keyed      one machine for each key, bounded
 //!             clock     now, and waiting for later
 //!   seeing    registry  policies by name      snapshot   statistics      observe   transitions
 //!   settings  policy_config                   origin     where each came from
@@ -82,33 +82,39 @@ mod clock;
 pub mod config;
 mod error;
 mod guard;
+mod keyed;
 mod observe;
 mod origin;
 mod policy;
 mod policy_config;
+mod pooled;
 mod registry;
+mod reload;
 mod retry_on;
 mod run;
 mod shell;
 pub mod snapshot;
 
 pub use builder::PolicyBuilder;
-pub use caller::Caller;
+pub use caller::{Caller, Report};
 pub use classify::{ByStatus, Classify, Plain, Status};
 pub use clock::{Clock, ManualClock};
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::{Driven, Held};
+pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};
 pub use observe::{Change, Events, Heard, Stream, Teller};
 pub use origin::{Origin, Origins};
 pub use policy::{Policy, PolicyMachines, Typed};
 pub use policy_config::PolicyConfig;
+pub use pooled::PoolSnapshot;
 pub use registry::{Difference, Registry, RegistryError, Setting};
+pub use reload::Reloaded;
 pub use retry_on::RetryOn;
 pub use run::{Attempt, Ending, run_held};
 pub use seawall_core as core;
 pub use seawall_core::{
-    BulkheadConfig, CircuitBreakerConfig, Invalid, Jitter, Ratio, RetryConfig, Strategy,
-    TimeoutConfig,
+    Algorithm, BulkheadConfig, CircuitBreakerConfig, Invalid, Jitter, Override, Priority, Rate,
+    RateLimitConfig, Ratio, Reserve, RetryConfig, Strategy, TimeoutConfig, Window,
 };
-pub use shell::{Machines, Shell};
+pub use shell::{Machines, Shell, random_seed};
 pub use snapshot::{Observed, Snapshot};

@@ -1,24 +1,25 @@
 //! A policy: patterns around an operation, in one fixed order, with the state they share.
 //!
 //! ```text
-//!   deadline ▸ retry (budget) ▸ circuit breaker ▸ bulkhead ▸ attempt limit ▸ operation
+//!   deadline ▸ rate limit ▸ retry (budget) ▸ circuit breaker ▸ bulkhead ▸ attempt limit ▸ operation
 //! ```
 //!
 //! The order does not depend on the order of the builder's lines: the breaker sees every attempt, an open one
 //! ends the retries, and no wait is outside the deadline. State lives in the policy: cloned or used in ten
 //! places, it is one limit and one breaker.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, task::Waker};
 
 use seawall_core::{
-    AdaptiveTimeout, Bulkhead, CircuitBreaker, Counts, Draw, EventRing, Instant, Parts, Phase,
-    Plan, RetryBudget, Shared,
+    AdaptiveTimeout, Bulkhead, CircuitBreaker, Counts, Draw, EventRing, Instant, Line, Override,
+    Parts, Phase, Plan, RateLimiter, RetryBudget, Shared,
 };
 
 use crate::{
     Attempt, Classify, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig,
     caller::Caller,
     observe::{Events, Stream},
+    pooled::{Pool, PoolSnapshot},
     shell::{Machines, Shell},
 };
 
@@ -46,15 +47,17 @@ pub struct Policy(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) config: PolicyConfig,
-    pub(crate) plan: Plan,
     pub(crate) clock: Clock,
     pub(crate) stream: Stream,
     pub(crate) shell: Shell<PolicyMachines>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 /// The machines of one policy.
 #[derive(Debug)]
 pub struct PolicyMachines {
+    pub(crate) plan: Plan,
+    pub(crate) limiter: Option<RateLimiter>,
     pub(crate) breaker: Option<CircuitBreaker>,
     pub(crate) budget: Option<RetryBudget>,
     pub(crate) bulkhead: Option<Bulkhead>,
@@ -131,6 +134,51 @@ impl Policy {
         self.call().run_blocking(move |_| operation())
     }
 
+    /// Runs an operation on threads of the policy's own while this thread waits: unlike with
+    /// [`run_blocking`](Self::run_blocking) a limit ends the wait. The thread cannot be killed and owns the operation
+    /// until it ends; there are as many as the bulkhead has places, or 100.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use seawall::{Error, Policy};
+    ///
+    /// let slow = Policy::builder("slow").deadline(Duration::from_millis(10)).build()?;
+    /// let late = slow.run_pooled(|| Ok::<_, ()>(std::thread::park_timeout(Duration::from_secs(1))));
+    /// assert!(matches!(late, Err(Error::TimedOut(_))));
+    /// # Ok::<(), seawall::Invalid>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    /// If the operation does.
+    pub fn run_pooled<T, E, F>(&self, operation: F) -> Result<T, Error<E>>
+    where
+        F: Fn() -> Result<T, E> + Send + Sync + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.call().run_pooled(operation)
+    }
+
+    /// The threads of [`run_pooled`](Self::run_pooled).
+    #[must_use]
+    pub fn pool_snapshot(&self) -> PoolSnapshot {
+        self.0.pool.snapshot()
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.0.pool
+    }
+
+    pub(crate) fn pool_threads(&self) -> usize {
+        let places = |machines: &PolicyMachines| {
+            machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot().max_concurrent)
+        };
+        self.read(places).unwrap_or(THREADS) as usize
+    }
+
     /// One call, to be given what this caller knows: a deadline of its own, that it must not be repeated.
     pub fn call(&self) -> Caller<'_> {
         Caller::new(self, &Plain)
@@ -155,12 +203,12 @@ impl Policy {
         self.read(|machines| machines.counts)
     }
 
-    /// Forces its breaker open or closed until [`release`](Self::release); nothing without a breaker.
-    pub fn force(&self, open: bool) {
-        self.with_breaker(|breaker, now| Some(breaker.force(open, now)));
+    /// Overrides its breaker until the time of that is over or [`release`](Self::release); nothing without a breaker.
+    pub fn force(&self, said: Override) {
+        self.with_breaker(|breaker, now| breaker.force(said, now));
     }
 
-    /// Ends a forced state: closed, with nothing remembered.
+    /// Ends an override: closed, with nothing remembered.
     pub fn release(&self) {
         self.with_breaker(CircuitBreaker::release);
     }
@@ -205,11 +253,6 @@ impl Shared for Policy {
     }
 
     #[inline]
-    fn plan(&self) -> &Plan {
-        &self.0.plan
-    }
-
-    #[inline]
     fn draw(&self) -> Draw {
         self.0.shell.draw()
     }
@@ -220,6 +263,14 @@ impl Driven for Policy {
     fn clock(&self) -> &Clock {
         &self.0.clock
     }
+
+    fn park(&self, line: Line, place: usize, waker: &Waker) -> bool {
+        self.0.shell.park((), line, place, waker)
+    }
+
+    fn forget(&self, line: Line, place: usize) {
+        self.0.shell.forget((), line, place);
+    }
 }
 
 impl Machines for PolicyMachines {
@@ -229,6 +280,8 @@ impl Machines for PolicyMachines {
     #[inline]
     fn parts(&mut self, (): ()) -> Parts<'_, Self::Gate> {
         Parts {
+            plan: &self.plan,
+            limiter: self.limiter.as_mut(),
             gate: &mut self.breaker,
             budget: self.budget.as_mut(),
             bulkhead: self.bulkhead.as_mut(),
@@ -296,3 +349,6 @@ impl<T, E, C: Classify<T, E>> Typed<T, E, C> {
         self.call().run_blocking(move |_| operation())
     }
 }
+
+/// Threads for pooled operations where no bulkhead says how many run at once: the bulkhead's own default.
+const THREADS: u32 = 100;

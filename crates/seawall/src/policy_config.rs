@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use seawall_core::{BulkheadConfig, CircuitBreakerConfig, Invalid, RetryConfig, TimeoutConfig};
+use seawall_core::{
+    BulkheadConfig, CircuitBreakerConfig, Invalid, RateLimitConfig, RetryConfig, TimeoutConfig,
+};
 
 use crate::RetryOn;
 
@@ -11,6 +13,8 @@ use crate::RetryOn;
 pub struct PolicyConfig {
     /// Limit on the whole call, waits included. Default none; more than 0.
     pub deadline: Option<Duration>,
+    /// How many calls a second; retries do not pass it again.
+    pub rate_limit: Option<RateLimitConfig>,
     /// Retries and their budget.
     pub retry: Option<RetryConfig>,
     /// What is retried (`retry.on`). Default everything another attempt may mend.
@@ -32,6 +36,9 @@ impl PolicyConfig {
     pub fn check(&self, found: &mut dyn FnMut(Invalid)) {
         if self.deadline == Some(Duration::ZERO) {
             found(Invalid::new("deadline", "0s", "more than 0s, or no deadline"));
+        }
+        if let Some(rate_limit) = &self.rate_limit {
+            rate_limit.check(found);
         }
         if let Some(retry) = &self.retry {
             retry.check(found);

@@ -215,8 +215,9 @@ impl Observed for Policy {
     fn observe(&self, snapshot: &mut Snapshot) {
         let (name, now, clock) = (self.name().to_string(), self.clock().now(), self.clock());
         // The learned limit's quantiles take a scan: of a copy, so that no call waits for it.
-        let (breaker, budget, bulkhead, timeout, counts) = self.read(|machines| {
+        let (limiter, breaker, budget, bulkhead, timeout, counts) = self.read(|machines| {
             (
+                machines.limiter.as_ref().map(|limiter| limiter.snapshot(now)),
                 machines.breaker.as_ref().map(|breaker| breaker.snapshot(now)),
                 machines.budget.as_ref().map(seawall_core::RetryBudget::snapshot),
                 machines.bulkhead.as_ref().map(seawall_core::Bulkhead::snapshot),
@@ -224,6 +225,9 @@ impl Observed for Policy {
                 machines.counts,
             )
         });
+        if let Some(limiter) = limiter {
+            snapshot.rate_limiters.insert(name.clone(), limiter.into());
+        }
         if let Some(breaker) = breaker {
             let stats = CircuitBreakerStats::new(&name, &breaker, clock);
             snapshot.circuit_breakers.insert(name.clone(), stats);

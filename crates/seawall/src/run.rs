@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Start   make the operation's future
-//!   Wait    poll it; if pending, wait for it or for the moment the call named
+//!   Wait    poll it, or see whether its turn has come; if not, wait for that or for the moment the call named
 //!   Cancel  drop the future, then say so
 //!   Done    hand out the answer or the error
 //! ```
@@ -226,6 +226,11 @@ where
                         self.as_mut().failed(answer, verdict, now)
                     }
                 }
+                Heard::CalledUp => {
+                    let now = guard.clock().now();
+                    let action = guard.on(Event::Woken, now);
+                    self.as_mut().obey(action, now)
+                }
                 Heard::Tick => {
                     // Two clocks: the timer's may be ahead of ours.
                     let now = guard.clock().now().max(guard.call().wake_at());
@@ -329,16 +334,22 @@ where
     {
         return Poll::Ready(Heard::Answer(answer));
     }
+    if guard.poll_line(cx.waker()) {
+        return Poll::Ready(Heard::CalledUp);
+    }
     let wake_at = guard.call().wake_at();
     if wake_at == Instant::NEVER {
         return Poll::Pending;
     }
-    timer.poll_until(guard.clock(), wake_at, cx).map(|()| Heard::Tick)
+    ready!(timer.poll_until(guard.clock(), wake_at, cx));
+    guard.leave_line();
+    Poll::Ready(Heard::Tick)
 }
 
-/// What the operation or the clock said.
+/// What the operation, the line or the clock said.
 enum Heard<T, E> {
     Answer(Result<T, E>),
+    CalledUp,
     Tick,
 }
 

@@ -1,8 +1,8 @@
 //! The shell around machines: a short mutex, and the telling of what changed once it is released.
 //!
 //! ```text
-//!   visit(now, step)   lock ▸ apply elapsed time ▸ one step of one call
-//!                      ▸ copy new transitions, if anybody listens ▸ unlock ▸ tell
+//!   visit(now, step)   lock ▸ apply elapsed time ▸ one step of one call ▸ see whose turn has come
+//!                      ▸ copy new transitions, if anybody listens ▸ unlock ▸ wake and tell
 //! ```
 //!
 //! Plain `std` mutex: a lock pair costs less than reading the clock, and the critical section is a few
@@ -10,14 +10,17 @@
 //! so a poisoned lock is simply taken.
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, Hash, RandomState},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
 };
 
-use seawall_core::{Draw, Draws, Gate, Instant, Numbered, Parts};
+use seawall_core::{Draw, Draws, Gate, Instant, Line, Numbered, Parts};
 
 use crate::observe::Teller;
 
@@ -26,7 +29,7 @@ pub trait Machines: Send {
     /// The gate among them.
     type Gate: Gate;
     /// Which of them a visitor sees: the number of a route, or `()`.
-    type View: Copy;
+    type View: Copy + Eq + Hash + Send + fmt::Debug;
 
     /// The machines of this view.
     fn parts(&mut self, view: Self::View) -> Parts<'_, Self::Gate>;
@@ -34,19 +37,27 @@ pub trait Machines: Send {
 
 /// Machines behind one mutex.
 #[derive(Debug)]
-pub struct Shell<M> {
-    machines: Mutex<M>,
+pub struct Shell<M: Machines> {
+    inside: Mutex<Inside<M>>,
     teller: Teller,
     seed: u64,
     drawn: AtomicU64,
 }
 
-impl<M> Shell<M> {
+#[derive(Debug)]
+struct Inside<M: Machines> {
+    machines: M,
+    /// Whom to wake when a turn has come, by view, line and place in it.
+    wakers: HashMap<(M::View, Line, usize), Waker>,
+}
+
+impl<M: Machines> Shell<M> {
     /// Puts a mutex around `machines`; what changes in them is told by `teller`. `seed` fixes all random
     /// numbers; `None` takes one from the system.
     pub fn new(machines: M, teller: Teller, seed: Option<u64>) -> Self {
-        let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
-        Self { machines: Mutex::new(machines), teller, seed, drawn: AtomicU64::new(0) }
+        let seed = seed.unwrap_or_else(random_seed);
+        let inside = Mutex::new(Inside { machines, wakers: HashMap::new() });
+        Self { inside, teller, seed, drawn: AtomicU64::new(0) }
     }
 
     /// One random number.
@@ -57,16 +68,9 @@ impl<M> Shell<M> {
 
     /// The machines as they stand, to be read.
     pub fn read<R>(&self, reader: impl FnOnce(&M) -> R) -> R {
-        reader(&self.lock())
+        reader(&self.lock().machines)
     }
 
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, M> {
-        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<M: Machines> Shell<M> {
     /// One step with exclusive access, after elapsed time has been applied.
     #[inline]
     pub fn visit<R>(
@@ -75,24 +79,83 @@ impl<M: Machines> Shell<M> {
         now: Instant,
         step: impl FnOnce(Parts<'_, M::Gate>) -> R,
     ) -> R {
-        let mut machines = self.lock();
-        let mut parts = machines.parts(view);
+        let mut inside = self.lock();
+        let mut parts = inside.machines.parts(view);
         parts.advance(now);
         let result = step(parts);
-        if machines.parts(view).events.has_news() {
-            self.tell(machines, view);
+        let parts = inside.machines.parts(view);
+        if parts.is_asked() || parts.events.has_news() {
+            self.finish(inside, view, now);
         }
         result
     }
 
-    /// Copies what is new, unlocks, and only then tells it.
+    /// A change of the machines themselves, with exclusive access, after elapsed time has been applied.
+    pub fn change<R>(&self, view: M::View, now: Instant, change: impl FnOnce(&mut M) -> R) -> R {
+        let mut inside = self.lock();
+        inside.machines.parts(view).advance(now);
+        let result = change(&mut inside.machines);
+        self.finish(inside, view, now);
+        result
+    }
+
+    /// Keeps the waker of one who waits in a line. `true` if its turn has come, or will not: then nobody would call
+    /// it up any more.
+    pub fn park(&self, view: M::View, line: Line, place: usize, waker: &Waker) -> bool {
+        let mut inside = self.lock();
+        if !inside.machines.parts(view).waits(line, place) {
+            return true;
+        }
+        let before = inside.wakers.insert((view, line, place), waker.clone());
+        drop(inside);
+        // With it may go a whole task.
+        drop(before);
+        false
+    }
+
+    /// Forgets the waker of one who waits no longer. To be told before it leaves the line: after that its place may be
+    /// another's.
+    pub fn forget(&self, view: M::View, line: Line, place: usize) {
+        let forgotten = self.lock().wakers.remove(&(view, line, place));
+        drop(forgotten);
+    }
+
+    /// Calls up who is left, copies what is new, unlocks, and only then wakes and tells.
     #[cold]
-    fn tell(&self, mut machines: MutexGuard<'_, M>, view: M::View) {
-        let news = machines.parts(view).events.news();
-        let news: Option<Box<[Numbered]>> = self.teller.is_heard().then(|| news.copied().collect());
-        drop(machines);
+    fn finish(&self, mut inside: MutexGuard<'_, Inside<M>>, view: M::View, now: Instant) {
+        let called = call_up(&mut inside, view, now);
+        let events = inside.machines.parts(view).events;
+        let news: Option<Box<[Numbered]>> = (events.has_news())
+            .then(|| events.news())
+            .filter(|_| self.teller.is_heard())
+            .map(|news| news.copied().collect());
+        drop(inside);
+        called.into_iter().for_each(Waker::wake);
         if let Some(news) = news {
             self.teller.tell(&news);
         }
     }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Inside<M>> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The wakers of all whose turn has come.
+#[cold]
+fn call_up<M: Machines>(inside: &mut Inside<M>, view: M::View, now: Instant) -> Vec<Waker> {
+    let Inside { machines, wakers } = inside;
+    let mut parts = machines.parts(view);
+    let mut called = Vec::new();
+    while let Some((line, place)) = parts.settle(now) {
+        called.extend(wakers.remove(&(view, line, place)));
+    }
+    called
+}
+
+/// A seed from the system, another one each time.
+#[must_use]
+pub fn random_seed() -> u64 {
+    RandomState::new().hash_one(0)
 }

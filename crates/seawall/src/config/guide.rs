@@ -5,7 +5,7 @@ pub(super) fn counterpart(guide: &str) -> Option<&'static str> {
     COUNTERPARTS.iter().find(|(theirs, _)| *theirs == guide).map(|(_, ours)| *ours)
 }
 
-const COUNTERPARTS: [(&str, &str); 17] = [
+const COUNTERPARTS: [(&str, &str); 21] = [
     ("max_retries", "retry.max_retries"),
     ("base_delay_ms", "retry.base_delay"),
     ("max_delay_ms", "retry.max_delay"),
@@ -18,7 +18,11 @@ const COUNTERPARTS: [(&str, &str); 17] = [
     ("half_open_max_calls", "circuit_breaker.half_open_calls"),
     ("max_concurrent_calls", "bulkhead.max_concurrent"),
     ("max_queue_size", "bulkhead.max_queue"),
+    ("timeout_ms", "bulkhead.max_wait"),
     ("priority_enabled", "bulkhead.priority"),
+    ("refill_rate", "rate_limit.rate"),
+    ("leak_rate", "rate_limit.rate"),
+    ("window_seconds", "rate_limit.window"),
     ("connection_timeout_ms", "timeout.connect"),
     ("read_timeout_ms", "timeout.read"),
     ("request_timeout_ms", "timeout.attempt"),

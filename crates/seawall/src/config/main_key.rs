@@ -9,7 +9,7 @@
 
 use toml::de::DeValue;
 
-use super::Value;
+use super::{Value, nearest::nearest};
 
 /// The key of a table that a lone value in its place is meant for.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,7 @@ pub struct MainKey {
     key: &'static str,
     example: &'static str,
     fits: fn(&Value<'_>) -> bool,
+    presets: &'static [&'static str],
 }
 
 impl MainKey {
@@ -27,14 +28,31 @@ impl MainKey {
         example: &'static str,
         fits: fn(&Value<'_>) -> bool,
     ) -> Self {
-        Self { key, example, fits }
+        Self { key, example, fits, presets: &[] }
+    }
+
+    /// The names that can be written in place of the table.
+    #[must_use]
+    pub const fn or_one_of(self, presets: &'static [&'static str]) -> Self {
+        Self { presets, ..self }
     }
 
     /// The table that should be written where `value` is.
     pub(super) fn instead_of(&self, value: &Value<'_>) -> String {
-        let Self { key, example, fits } = self;
+        let Self { key, example, fits, .. } = self;
         let fitting = value.reader.quietly(|| fits(value)).then(|| written(value)).flatten();
         format!("a table such as {{ {key} = {} }}", fitting.as_deref().unwrap_or(example))
+    }
+
+    /// What can be written where `value` is, if it is the field of a pattern.
+    pub(super) fn forms(&self, value: &Value<'_>) -> String {
+        let table = self.instead_of(value);
+        let [most @ .., last] = self.presets else { return format!("{table}, true or false") };
+        let names = format!("\"{}\" or \"{last}\"", most.join("\", \""));
+        let meant =
+            value.value.as_str().and_then(|text| nearest(text, self.presets.iter().copied()));
+        let meant = meant.map(|meant| format!("; did you mean \"{meant}\"?"));
+        format!("{table}, true, false, {names}{}", meant.unwrap_or_default())
     }
 }
 

@@ -1,9 +1,15 @@
 //! The tables of the patterns: each is read onto a base value and checked by the config type itself.
 
-use seawall_core::{BulkheadConfig, CircuitBreakerConfig, RetryConfig, TimeoutConfig};
+mod bulkhead;
+mod rate_limit;
+
+use seawall_core::{CircuitBreakerConfig, Priority, RetryConfig, TimeoutConfig, Window};
 
 use super::{MainKey, Table, Value, nearest::nearest};
 use crate::RetryOn;
+
+pub use bulkhead::{BULKHEAD, bulkhead, bulkhead_or_preset};
+pub use rate_limit::{RATE_LIMIT, rate_limit};
 
 /// Reads `retry = { … }` onto `base`, with `on` for what may be retried.
 pub fn retry(mut table: Table<'_>, base: (RetryConfig, RetryOn)) -> (RetryConfig, RetryOn) {
@@ -13,6 +19,7 @@ pub fn retry(mut table: Table<'_>, base: (RetryConfig, RetryOn)) -> (RetryConfig
     table.set("max_delay", Value::duration, &mut config.max_delay);
     table.set("jitter", Value::jitter, &mut config.jitter);
     table.set("strategy", Value::strategy, &mut config.strategy);
+    table.set("max_elapsed", Value::duration_or_none, &mut config.max_elapsed);
     table.set("budget", Value::share, &mut config.budget);
     table.set("trickle", Value::flag, &mut config.trickle);
     table.set("on", retry_on, &mut on);
@@ -26,29 +33,26 @@ pub fn circuit_breaker(mut table: Table<'_>, base: CircuitBreakerConfig) -> Circ
     let mut config = base;
     let some_duration = |value: &Value<'_>| value.duration().map(Some);
     table.set("failures", Value::count, &mut config.failures);
+    table.set("failure_rate", Value::share_or_none, &mut config.failure_rate);
+    table.set("slow_rate", Value::share_or_none, &mut config.slow_rate);
+    table.set("slow_after", Value::duration_or_none, &mut config.slow_after);
+    table.set("over", window, &mut config.window);
+    table.set("minimum_calls", Value::count, &mut config.minimum_calls);
     table.set("successes", Value::count, &mut config.successes);
     table.set("open_for", Value::duration, &mut config.open_for);
+    table.set("max_open_for", Value::duration_or_none, &mut config.max_open_for);
+    table.set("open_jitter", Value::share, &mut config.open_jitter);
     table.set("half_open_calls", Value::count, &mut config.half_open_calls);
     table.set("half_open_for", some_duration, &mut config.half_open_for);
-    table.later(&["failure_rate", "slow_rate", "slow_after", "over", "minimum_calls"]);
-    table.check(|found| config.check(found));
-    table.end();
-    config
-}
-
-/// Reads `bulkhead = { … }` onto `base`.
-pub fn bulkhead(mut table: Table<'_>, base: BulkheadConfig) -> BulkheadConfig {
-    let mut config = base;
-    table.set("max_concurrent", Value::count, &mut config.max_concurrent);
-    table.later(&[
-        "max_queue",
-        "max_wait",
-        "max_run",
-        "priority",
-        "priority_header",
-        "pool_threads",
-    ]);
-    table.check(|found| config.check(found));
+    table.check(|found| {
+        config.check(&mut |mut invalid| {
+            // A share "over 10s" reads well in a file, and would not in Rust.
+            if invalid.field == "circuit_breaker.window" {
+                invalid.field = "circuit_breaker.over";
+            }
+            found(invalid);
+        });
+    });
     table.end();
     config
 }
@@ -67,6 +71,34 @@ pub fn timeout(mut table: Table<'_>, base: TimeoutConfig) -> TimeoutConfig {
     table.check(|found| config.check(found));
     table.end();
     config
+}
+
+/// `"10s"`, or a number of calls.
+fn window(value: &Value<'_>) -> Option<Window> {
+    let read = value.reader.quietly(|| {
+        let calls = || value.count().map(Window::Calls);
+        value.duration().map(Window::Time).or_else(calls)
+    });
+    read.or_else(|| value.expected("a duration in quotes such as \"10s\", or a number of calls"))
+}
+
+/// `{ critical = …, high = … }`: what is left out is as by default.
+fn by_class<'r, T: Copy + Default>(
+    value: &Value<'r>,
+    read: impl Fn(&Value<'r>) -> Option<T>,
+) -> Option<[T; 5]> {
+    let mut table = value.table()?;
+    let mut all = [T::default(); 5];
+    let mut readable = true;
+    for class in Priority::ALL {
+        let Some(value) = table.take(class.name()) else { continue };
+        match read(&value) {
+            Some(read) => all[class.index()] = read,
+            None => readable = false,
+        }
+    }
+    table.end();
+    readable.then_some(all)
 }
 
 /// `["connect", "reset", "timeout", "503"]`: what is not in the list is not retried.
@@ -109,10 +141,6 @@ pub const RETRY: MainKey =
 /// The main key of `circuit_breaker`.
 pub const CIRCUIT_BREAKER: MainKey =
     MainKey::new("failures", "5", |value: &Value<'_>| value.count().is_some());
-
-/// The main key of `bulkhead`.
-pub const BULKHEAD: MainKey =
-    MainKey::new("max_concurrent", "100", |value: &Value<'_>| value.count().is_some());
 
 /// The main key of `timeout`: of its limits, the one on a whole attempt.
 pub const TIMEOUT: MainKey =

@@ -5,7 +5,8 @@
 //! deadline        = "2s"
 //! retry           = { max_retries = 2, on = ["connect", "503"] }
 //! circuit_breaker = true                    # all its defaults
-//! bulkhead        = { max_concurrent = 50 }
+//! bulkhead        = "database"              # a preset by its name
+//! rate_limit      = { capacity = 200, rate = "100/s" }
 //! # timeout: not written, so not applied
 //! ```
 //!
@@ -15,8 +16,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BULKHEAD, CIRCUIT_BREAKER, Problems, RETRY, TIMEOUT, Table, Value, bulkhead, circuit_breaker,
-    read, retry, timeout,
+    CIRCUIT_BREAKER, Problems, RATE_LIMIT, RETRY, TIMEOUT, Table, Value, bulkhead_or_preset,
+    circuit_breaker, rate_limit, read, retry, timeout,
 };
 use crate::{Origins, PolicyConfig};
 
@@ -61,6 +62,8 @@ fn policy(mut table: Table<'_>) -> PolicyConfig {
     table.set("deadline", Value::duration_or_none, &mut config.deadline);
     // The deadline alone: a pattern is checked where its own fields have their places.
     table.check(|found| config.check(found));
+    config.rate_limit =
+        table.pattern("rate_limit", &RATE_LIMIT).on(false, Default::default(), rate_limit);
     if let Some((retry, on)) = table.pattern("retry", &RETRY).on(false, Default::default(), retry) {
         (config.retry, config.retry_on) = (Some(retry), on);
     }
@@ -69,9 +72,9 @@ fn policy(mut table: Table<'_>) -> PolicyConfig {
         Default::default(),
         circuit_breaker,
     );
-    config.bulkhead = table.pattern("bulkhead", &BULKHEAD).on(false, Default::default(), bulkhead);
+    config.bulkhead = bulkhead_or_preset(&mut table, false, Default::default());
     config.timeout = table.pattern("timeout", &TIMEOUT).on(false, Default::default(), timeout);
-    table.later(&["fallback", "health", "hedge", "idempotency", "rate_limit"]);
+    table.later(&["fallback", "health", "hedge", "idempotency"]);
     table.end();
     config
 }

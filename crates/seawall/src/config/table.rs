@@ -112,7 +112,7 @@ impl<'r> Table<'r> {
                 Pattern::Set(Self::new(&value, entries))
             }
             _ => {
-                value.expected::<()>(format_args!("{}, true or false", main.instead_of(&value)));
+                value.expected::<()>(main.forms(&value));
                 Pattern::Absent
             }
         }
@@ -154,7 +154,8 @@ impl<'r> Table<'r> {
                     written.problem(format_args!("{field} is {value}, expected {expected}"))
                 }
                 None if self.misread.is_empty() => {
-                    self.missing(format_args!("{field} is {value} by default, expected {expected}"))
+                    let why = if value == "not set" { "" } else { " by default" };
+                    self.missing(format_args!("{field} is {value}{why}, expected {expected}"))
                 }
                 None => {}
             }

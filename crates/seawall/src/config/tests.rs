@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::parse;
 use crate::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, Policy, PolicyConfig, Ratio, RetryConfig,
-    RetryOn, Strategy, TimeoutConfig, config::FILE_BYTES_MAX,
+    RetryOn, Strategy, TimeoutConfig, Window,
+    config::FILE_BYTES_MAX,
+    core::{Algorithm, Rate, RateLimitConfig, Reserve},
 };
 
 const DURATION: &str = "a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"";
@@ -28,17 +30,29 @@ fn everything_written_is_read() {
     let text = r#"
 [policy.full]
 deadline = "2s"
-retry = { max_retries = 4, base_delay = "10ms", max_delay = "1.5s", jitter = 0.25, strategy = "linear", budget = "20%", trickle = true, on = ["reset", "503"] }
+rate_limit = { capacity = 20, rate = "6000/m", reserves = { critical = "10%", normal = 3 } }
+retry = { max_retries = 4, base_delay = "10ms", max_delay = "1.5s", max_elapsed = "30s", jitter = 0.25, strategy = "linear", budget = "20%", trickle = true, on = ["reset", "503"] }
 
 [policy.full.circuit_breaker]
 failures = 7
+failure_rate = "50%"
+slow_rate = "99.5%"
+slow_after = "800ms"
+over = 100
+minimum_calls = 30
 successes = 2
 open_for = "1m30s"
+max_open_for = "10m"
+open_jitter = "10%"
 half_open_calls = 4
 half_open_for = "9s"
 
 [policy.full.bulkhead]
 max_concurrent = 0x10
+max_queue = 5
+max_wait = "1s"
+max_run = "none"
+reserves = { critical = 2, high = 1 }
 
 [policy.full.timeout]
 connect = "1s"
@@ -52,14 +66,21 @@ floor = "20ms"
 
 [policy.defaults]
 deadline = "none"
+rate_limit = true
 retry = true
 circuit_breaker = {}
 bulkhead = true
 timeout = true
 
+[policy.none]
+retry = { max_elapsed = "none" }
+circuit_breaker = { failure_rate = "none", slow_rate = "none", slow_after = "none", max_open_for = "none" }
+
 [policy.off]
+rate_limit = false
 retry = false
 circuit_breaker = false
+bulkhead = false
 "#;
     let read = parse(text, "a.toml").unwrap();
     let full = &read.policies["full"];
@@ -67,24 +88,51 @@ circuit_breaker = false
         *full,
         PolicyConfig {
             deadline: Some(Duration::from_secs(2)),
+            rate_limit: Some(RateLimitConfig {
+                capacity: Some(20),
+                rate: Rate::new(6_000, Duration::from_secs(60)),
+                reserves: [
+                    Reserve::Share(Ratio::percent(10)),
+                    Reserve::Tokens(0),
+                    Reserve::Tokens(3),
+                    Reserve::Tokens(0),
+                    Reserve::Tokens(0),
+                ],
+                ..RateLimitConfig::default()
+            }),
             retry: Some(RetryConfig {
                 max_retries: 4,
                 base_delay: Duration::from_millis(10),
                 max_delay: Duration::from_millis(1_500),
                 jitter: Jitter::Fraction(Ratio::percent(25)),
                 strategy: Strategy::Linear,
+                max_elapsed: Some(Duration::from_secs(30)),
                 budget: Ratio::percent(20),
                 trickle: true,
             }),
             retry_on: RetryOn { connect: false, reset: true, timeout: false, statuses: vec![503] },
             circuit_breaker: Some(CircuitBreakerConfig {
                 failures: 7,
+                failure_rate: Some(Ratio::percent(50)),
+                slow_rate: Some(Ratio::from_ppm(995_000)),
+                slow_after: Some(Duration::from_millis(800)),
+                window: Window::Calls(100),
+                minimum_calls: 30,
                 successes: 2,
                 open_for: Duration::from_secs(90),
+                max_open_for: Some(Duration::from_secs(600)),
+                open_jitter: Ratio::percent(10),
                 half_open_calls: 4,
                 half_open_for: Some(Duration::from_secs(9)),
             }),
-            bulkhead: Some(BulkheadConfig { max_concurrent: 16 }),
+            bulkhead: Some(BulkheadConfig {
+                max_concurrent: 16,
+                max_queue: 5,
+                max_wait: Duration::from_secs(1),
+                max_run: None,
+                priority: true,
+                reserves: [2, 1, 0, 0, 0],
+            }),
             timeout: Some(TimeoutConfig {
                 connect: Duration::from_secs(1),
                 read: Duration::from_secs(2),
@@ -99,6 +147,7 @@ circuit_breaker = false
     );
     let defaults = PolicyConfig {
         deadline: None,
+        rate_limit: Some(RateLimitConfig::default()),
         retry: Some(RetryConfig::default()),
         retry_on: RetryOn::default(),
         circuit_breaker: Some(CircuitBreakerConfig::default()),
@@ -106,12 +155,20 @@ circuit_breaker = false
         timeout: Some(TimeoutConfig::default()),
     };
     assert_eq!(read.policies["defaults"], defaults);
+    let none = PolicyConfig {
+        retry: Some(RetryConfig::default()),
+        circuit_breaker: Some(CircuitBreakerConfig::default()),
+        ..PolicyConfig::default()
+    };
+    assert_eq!(read.policies["none"], none);
     assert_eq!(read.policies["off"], PolicyConfig::default());
     for (field, origin) in [
         ("policy.full.deadline", "a.toml:3:12"),
-        ("policy.full.retry.max_retries", "a.toml:4:25"),
-        ("policy.full.timeout.floor", "a.toml:24:9"),
-        ("policy.defaults.retry", "a.toml:28:9"),
+        ("policy.full.rate_limit.reserves.normal", "a.toml:4:88"),
+        ("policy.full.retry.max_retries", "a.toml:5:25"),
+        ("policy.full.circuit_breaker.over", "a.toml:12:8"),
+        ("policy.full.timeout.floor", "a.toml:36:9"),
+        ("policy.defaults.retry", "a.toml:41:9"),
         ("policy.defaults.retry.max_retries", "default"),
     ] {
         assert_eq!(read.origins.of(field).to_string(), origin, "{field}");
@@ -137,7 +194,8 @@ fn a_list_without_timeout_switches_their_retries_off() {
     ] {
         let read = parse(&format!("[policy.p]\nretry = {retry}"), "f").unwrap();
         let policy = Policy::builder("p").config(read.policies["p"].clone()).build().unwrap();
-        assert_eq!(policy.0.plan.retry_timeouts, retried, "{retry}");
+        let told = policy.read(|machines| machines.plan.retry_timeouts);
+        assert_eq!(told, retried, "{retry}");
     }
 }
 
@@ -148,6 +206,7 @@ fn other_spellings_of_the_same_values() {
         ("\"equal\"", Jitter::Equal),
         ("0", Jitter::Fraction(Ratio::ZERO)),
         ("1", Jitter::Fraction(Ratio::ONE)),
+        ("\"decorrelated\"", Jitter::Decorrelated),
     ] {
         let read = parse(&format!("[policy.p]\nretry.jitter = {written}"), "f").unwrap();
         assert_eq!(read.policies["p"].retry.as_ref().unwrap().jitter, jitter, "{written}");
@@ -157,6 +216,56 @@ fn other_spellings_of_the_same_values() {
     let config = &read.unwrap().policies["p"];
     assert_eq!(config.timeout.as_ref().unwrap().quantile, Ratio::percent(99));
     assert_eq!(config.retry.as_ref().unwrap().strategy, Strategy::Fibonacci);
+    for (written, window) in [
+        ("\"5s\"", Window::Time(Duration::from_secs(5))),
+        ("20", Window::Calls(20)),
+        ("1024", Window::Calls(1_024)),
+    ] {
+        let read = parse(&format!("[policy.p]\ncircuit_breaker.over = {written}"), "f").unwrap();
+        assert_eq!(read.policies["p"].circuit_breaker.as_ref().unwrap().window, window);
+    }
+}
+
+#[test]
+fn each_algorithm_of_a_rate_limit_reads_its_own_fields() {
+    let window = Some(Duration::from_secs(1));
+    let of = |algorithm| RateLimitConfig { algorithm, ..RateLimitConfig::default() };
+    let rate = Some(Rate::per_second(5));
+    for (written, expected) in [
+        ("algorithm = 'token_bucket'", of(Algorithm::TokenBucket)),
+        (
+            "algorithm = 'leaky_bucket', rate = '5/s', capacity = 0",
+            RateLimitConfig { capacity: Some(0), rate, ..of(Algorithm::LeakyBucket) },
+        ),
+        ("algorithm = 'shaper', rate = '5/s'", RateLimitConfig { rate, ..of(Algorithm::Shaper) }),
+        (
+            "algorithm = 'sliding_window', limit = 9000000000, window = '1s', buckets = 10",
+            RateLimitConfig {
+                limit: Some(9_000_000_000),
+                window,
+                buckets: Some(10),
+                ..of(Algorithm::SlidingWindow)
+            },
+        ),
+    ] {
+        let read = parse(&format!("[policy.p]\nrate_limit = {{ {written} }}"), "f");
+        let read = read.unwrap_or_else(|problems| panic!("{written}: {problems}"));
+        assert_eq!(read.policies["p"].rate_limit, Some(expected), "{written}");
+    }
+}
+
+#[test]
+fn a_bulkhead_can_be_called_by_the_name_of_a_preset() {
+    for (name, preset) in [
+        ("database", BulkheadConfig::database()),
+        ("llm", BulkheadConfig::llm()),
+        ("external_api", BulkheadConfig::external_api()),
+        ("file_operations", BulkheadConfig::file_operations()),
+    ] {
+        let read = parse(&format!("[policy.p]\nbulkhead = '{name}'"), "f").unwrap();
+        assert_eq!(read.policies["p"].bulkhead, Some(preset), "{name}");
+        assert_eq!(read.origins.of("policy.p.bulkhead").to_string(), "f:2:12");
+    }
 }
 
 #[test]
@@ -181,7 +290,9 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
     let whole = "expected a whole number, 0 to 4294967295";
     let share = "expected a share in quotes such as \"10%\"";
     let strategy = "expected \"exponential\", \"linear\" or \"fibonacci\"";
-    let jitter = "expected \"full\", \"equal\" or a number from 0 to 1";
+    let jitter = "expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1";
+    let over = "expected a duration in quotes such as \"10s\", or a number of calls";
+    let rate = "expected a rate in quotes such as \"100/s\", \"6000/m\" or \"1/3s\"";
     let quantile = "expected a quantile such as \"p95\" or 0.95";
     for (pattern, field, problem) in [
         ("retry", "max_retries = -1", format!("2:15: retry.max_retries is -1, {whole}")),
@@ -209,10 +320,46 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
             "strategy = \"custom\"",
             "2:12: retry.strategy = \"custom\" is a function: only code can set it".into(),
         ),
+        ("circuit_breaker", "failure_rate = 0.5", "2:16: circuit_breaker.failure_rate is 0.5, expected \"50%\"".into()),
+        ("circuit_breaker", "slow_after = 1", format!("2:14: circuit_breaker.slow_after is 1, expected {DURATION}, or \"none\"")),
+        ("circuit_breaker", "over = \"10\"", format!("2:8: circuit_breaker.over is \"10\", {over}")),
+        ("circuit_breaker", "over = -1", format!("2:8: circuit_breaker.over is -1, {over}")),
+        ("circuit_breaker", "over = [1]", format!("2:8: circuit_breaker.over is a list, {over}")),
+        ("circuit_breaker", "open_jitter = 10", format!("2:15: circuit_breaker.open_jitter is 10, {share}")),
+        ("bulkhead", "max_run = 3", format!("2:11: bulkhead.max_run is 3, expected {DURATION}, or \"none\"")),
+        ("bulkhead", "max_wait = \"none\"", format!("2:12: bulkhead.max_wait is \"none\", expected {DURATION}")),
+        ("bulkhead", "reserves = 3", "2:12: bulkhead.reserves is 3, expected a table".into()),
         (
-            "retry",
-            "jitter = \"decorrelated\"",
-            "2:10: retry.jitter = \"decorrelated\" is not supported yet".into(),
+            "bulkhead",
+            "reserves = { critical = \"2\", hgih = 1, high = -1 }",
+            format!(
+                "2:25: bulkhead.reserves.critical is \"2\", {whole}\n\
+                 2:30: unknown field `bulkhead.reserves.hgih`, did you mean `high`?\n\
+                 2:47: bulkhead.reserves.high is -1, {whole}"
+            ),
+        ),
+        ("rate_limit", "rate = 100", format!("2:8: rate_limit.rate is 100, {rate}")),
+        ("rate_limit", "rate = \"0.5/s\"", format!("2:8: rate_limit.rate is \"0.5/s\", {rate}")),
+        ("rate_limit", "rate = \"5/0s\"", format!("2:8: rate_limit.rate is \"5/0s\", {rate}")),
+        (
+            "rate_limit",
+            "capacity = -1\nlimit = \"3\"\nbuckets = 1.5",
+            format!(
+                "2:12: rate_limit.capacity is -1, expected a whole number of tokens\n\
+                 3:9: rate_limit.limit is \"3\", expected a whole number of tokens\n\
+                 4:11: rate_limit.buckets is 1.5, {whole}"
+            ),
+        ),
+        (
+            "rate_limit",
+            "algorithm = \"tokenbucket\"",
+            "2:13: rate_limit.algorithm is \"tokenbucket\", expected \"token_bucket\", \"sliding_window\", \
+             \"leaky_bucket\" or \"shaper\"; did you mean \"token_bucket\"?".into(),
+        ),
+        (
+            "rate_limit",
+            "reserves = { high = 0.1 }",
+            "2:21: rate_limit.reserves.high is 0.1, expected a share in quotes such as \"10%\", or a number of tokens".into(),
         ),
         (
             "timeout",
@@ -238,13 +385,28 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
         ("retry = 3.5", "is 3.5, expected a table such as { max_retries = 3 }"),
         ("retry = [4]", "is a list, expected a table such as { max_retries = 3 }"),
         ("circuit_breaker = 7", "is 7, expected a table such as { failures = 7 }"),
-        ("bulkhead = 50", "is 50, expected a table such as { max_concurrent = 50 }"),
+        ("rate_limit = '5/s'", "is \"5/s\", expected a table such as { rate = \"5/s\" }"),
+        ("rate_limit = 100", "is 100, expected a table such as { rate = \"100/s\" }"),
         ("timeout = '2s'", "is \"2s\", expected a table such as { attempt = \"2s\" }"),
         ("timeout = 'soon'", "is \"soon\", expected a table such as { attempt = \"5s\" }"),
     ] {
         let (name, _) = pattern.split_once(' ').unwrap();
         let told = format!("2:{}: {name} {form}, true or false", name.len() + 4);
         assert_eq!(problems(&format!("[policy.p]\n{pattern}")), told);
+    }
+    let presets = "true, false, \"database\", \"llm\", \"external_api\" or \"file_operations\"";
+    for (written, told) in [
+        ("50", format!("50, expected a table such as {{ max_concurrent = 50 }}, {presets}")),
+        (
+            "'databse'",
+            format!(
+                "\"databse\", expected a table such as {{ max_concurrent = 100 }}, {presets}; \
+                 did you mean \"database\"?"
+            ),
+        ),
+    ] {
+        let told = format!("2:12: bulkhead is {told}");
+        assert_eq!(problems(&format!("[policy.p]\nbulkhead = {written}")), told);
     }
     assert_eq!(problems("policy = 3"), "1:10: policy is 3, expected a table");
     assert_eq!(problems("policy.p = 3"), "1:12: policy.p is 3, expected a table");
@@ -297,6 +459,78 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
             "base_delay = \"2s\"\nmax_delay = \"1s\"",
             "3:13: retry.max_delay is 1s, expected at least base_delay",
         ),
+        (
+            "retry",
+            "jitter = \"decorrelated\"\nstrategy = \"linear\"",
+            "3:12: retry.strategy is linear, expected none: decorrelated jitter grows by itself",
+        ),
+        (
+            "retry",
+            "max_elapsed = \"0s\"",
+            "2:15: retry.max_elapsed is 0s, expected more than 0s, or none",
+        ),
+        (
+            "circuit_breaker",
+            "failure_rate = \"101%\"",
+            "2:16: circuit_breaker.failure_rate is 101%, expected more than 0%, up to 100%",
+        ),
+        (
+            "circuit_breaker",
+            "slow_rate = \"50%\"",
+            "1:1: circuit_breaker.slow_after is not set, expected set with slow_rate",
+        ),
+        (
+            "circuit_breaker",
+            "over = \"0s\"",
+            "2:8: circuit_breaker.over is 0ns, expected more than 0s, such as 10s",
+        ),
+        (
+            "circuit_breaker",
+            "over = 1025",
+            "2:8: circuit_breaker.over is 1025, expected 1 to 1024 calls",
+        ),
+        (
+            "circuit_breaker",
+            "over = 10",
+            "1:1: circuit_breaker.minimum_calls is 20 by default, expected at least 1, at most the window's calls",
+        ),
+        (
+            "circuit_breaker",
+            "max_open_for = \"1s\"",
+            "2:16: circuit_breaker.max_open_for is 1s, expected at least open_for",
+        ),
+        ("bulkhead", "max_wait = \"0s\"", "2:12: bulkhead.max_wait is 0s, expected more than 0s"),
+        (
+            "bulkhead",
+            "max_run = \"0s\"",
+            "2:11: bulkhead.max_run is 0s, expected more than 0s, or none",
+        ),
+        (
+            "bulkhead",
+            "max_concurrent = 2\nreserves = { critical = 2, low = 1 }",
+            "3:12: bulkhead.reserves is 3, expected together at most max_concurrent",
+        ),
+        (
+            "bulkhead",
+            "priority = false\nreserves.high = 1",
+            "3:1: bulkhead.reserves is 1, expected 0 without priority",
+        ),
+        (
+            "rate_limit",
+            "algorithm = \"sliding_window\"\ncapacity = 5",
+            "1:1: rate_limit.limit is not set, expected a number for a sliding window\n\
+             3:12: rate_limit.capacity is set, expected not set: a sliding window has a limit and a window",
+        ),
+        (
+            "rate_limit",
+            "window = \"1s\"",
+            "2:10: rate_limit.window is set, expected not set: only a sliding window uses it",
+        ),
+        (
+            "rate_limit",
+            "capacity = 10\nreserves = { critical = 5, high = \"50%\" }",
+            "3:12: rate_limit.reserves is 10, expected together less than the capacity or limit",
+        ),
         ("timeout", "factor = 0.5", "2:10: timeout.factor is 0.5, expected 1 to 100"),
         (
             "timeout",
@@ -315,6 +549,10 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
     // What rests on a field that could not be read is not told.
     let misread = of("retry", "base_delay = \"2m\"\nmax_delay = \"90\"");
     assert_eq!(misread, format!("3:13: retry.max_delay is \"90\", expected {DURATION}"));
+    assert_eq!(
+        of("bulkhead", "max_concurrent = 2\nreserves = { critical = -1, high = 3 }"),
+        "3:25: bulkhead.reserves.critical is -1, expected a whole number, 0 to 4294967295"
+    );
 }
 
 #[test]
@@ -322,16 +560,16 @@ fn unknown_and_later_fields_are_told_at_their_names() {
     assert_eq!(
         problems(
             "polcy = 1\n[policy.p]\nrety = true\nhedge = { }\n[policy.p.bulkhead]\n\
-             max_queue = 5\nmax_concurent = 3\ncolour = 1\n[policy.p.circuit_breaker]\n\
-             failure_rate = \"50%\"\n"
+             pool_threads = 5\nmax_concurent = 3\ncolour = 1\n[policy.p.circuit_breaker]\n\
+             failure_rates = \"50%\"\n"
         ),
         "1:1: unknown field `polcy`, did you mean `policy`?\n\
          3:1: unknown field `rety`, did you mean `retry`?\n\
          4:1: `hedge` is not supported yet\n\
-         6:1: `bulkhead.max_queue` is not supported yet\n\
+         6:1: `bulkhead.pool_threads` is not supported yet\n\
          7:1: unknown field `bulkhead.max_concurent`, did you mean `max_concurrent`?\n\
          8:1: unknown field `bulkhead.colour`\n\
-         10:1: `circuit_breaker.failure_rate` is not supported yet"
+         10:1: unknown field `circuit_breaker.failure_rates`, did you mean `failure_rate`?"
     );
 }
 
@@ -379,15 +617,15 @@ fn one_slip_of_syntax_is_one_error() {
 #[test]
 fn five_mistakes_are_five_lines() {
     let text = "[policy.é-shop]\nretry = true\n[policy.shop]\ndeadline = 2\nretry = { jitter = \"équal\", maxretries = 1 }\n\
-                bulkhead = { max_queue = 5 }\ncircuit_breaker.failures = 0\n";
+                bulkhead = { pool_threads = 5 }\ncircuit_breaker.failures = 0\n";
     assert_eq!(
         problems(&text.replace("é-shop", "\"é-shop\"")),
         format!(
             "1:9: policy.\"é-shop\" is no name, expected 1 to 64 letters, digits, `-` or `_`\n\
              4:12: deadline is 2, expected {DURATION}, or \"none\"\n\
-             5:20: retry.jitter is \"équal\", expected \"full\", \"equal\" or a number from 0 to 1\n\
+             5:20: retry.jitter is \"équal\", expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1\n\
              5:29: unknown field `retry.maxretries`, did you mean `max_retries`?\n\
-             6:14: `bulkhead.max_queue` is not supported yet\n\
+             6:14: `bulkhead.pool_threads` is not supported yet\n\
              7:28: circuit_breaker.failures is 0, expected at least 1"
         )
     );
@@ -409,7 +647,11 @@ quantile = "p99.9"
 read = """2s"""
 factor = 2
 [policy."x"]
-bulkhead = { max_concurrent = 0x10 }
+bulkhead = { max_concurrent = 0x10, reserves = { high = 1 } }
+rate_limit = { rate = "1/3s", reserves = { critical = "10%" } }
+[policy.y]
+bulkhead = "llm"
+circuit_breaker = { over = 20, failure_rate = "50%" }
 "#;
 
 #[test]
@@ -451,7 +693,7 @@ proptest! {
 
 #[test]
 fn a_field_of_the_guides_is_told_by_its_name_here() {
-    let text = "[policy.p]\ncircuit_breaker = { failure_threshold = 5, timeout_seconds = 60 }\ntimeout = { request_timeout_ms = 60000 }";
+    let text = "[policy.p]\ncircuit_breaker = { failure_threshold = 5, timeout_seconds = 60 }\ntimeout = { request_timeout_ms = 60000 }\nbulkhead = { timeout_ms = 30000 }\nrate_limit = { refill_rate = 100, leak_rate = 5, window_seconds = 60 }";
     let Err(problems) = parse(text, "f") else { panic!("these are not our names") };
     let told = problems.to_string();
     let told: Vec<_> = told.lines().collect();
@@ -461,6 +703,10 @@ fn a_field_of_the_guides_is_told_by_its_name_here() {
             "f:2:21: unknown field `circuit_breaker.failure_threshold`, here it is `circuit_breaker.failures`",
             "f:2:44: unknown field `circuit_breaker.timeout_seconds`, here it is `circuit_breaker.open_for`",
             "f:3:13: unknown field `timeout.request_timeout_ms`, here it is `timeout.attempt`",
+            "f:4:14: unknown field `bulkhead.timeout_ms`, here it is `bulkhead.max_wait`",
+            "f:5:16: unknown field `rate_limit.refill_rate`, here it is `rate_limit.rate`",
+            "f:5:35: unknown field `rate_limit.leak_rate`, here it is `rate_limit.rate`",
+            "f:5:50: unknown field `rate_limit.window_seconds`, here it is `rate_limit.window`",
         ]
     );
 }

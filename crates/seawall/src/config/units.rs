@@ -1,8 +1,8 @@
-//! Durations, shares and sizes as people write them, read exactly: no float in between.
+//! Durations, shares, rates and sizes as people write them, read exactly: no float in between.
 
 use std::time::Duration;
 
-use seawall_core::Ratio;
+use seawall_core::{Rate, Ratio};
 
 /// `250ms`, `1.5s`, `1m30s`: numbers with units, the larger units first, each at most once.
 pub(super) fn duration(text: &str) -> Option<Duration> {
@@ -29,6 +29,15 @@ pub(super) fn share(text: &str) -> Option<Ratio> {
 /// `p95`, `p99.9`.
 pub(super) fn quantile(text: &str) -> Option<Ratio> {
     percent(text.strip_prefix('p')?)
+}
+
+/// `100/s`, `6000/m`, `1/3s`: whole tokens, and the time in which they are earned.
+pub(super) fn rate(text: &str) -> Option<Rate> {
+    let (tokens, per) = text.split_once('/')?;
+    let (tokens, "") = digits(tokens)? else { return None };
+    let bare = per.starts_with(|c: char| c.is_ascii_lowercase());
+    let per = if bare { duration(&format!("1{per}"))? } else { duration(per)? };
+    Rate::new(u64::try_from(tokens).ok()?, per)
 }
 
 /// `512B`, `64KiB`, `1MiB`, `1GiB`: whole bytes.
@@ -145,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_quantiles_and_sizes_are_exact() {
+    fn shares_rates_quantiles_and_sizes_are_exact() {
         for (text, ppm) in [
             ("10%", 100_000),
             ("0.5%", 5_000),
@@ -157,6 +166,23 @@ mod tests {
         }
         for text in ["10", "%", "10 %", "-1%", "0.00001%", "10%%", "429497%"] {
             assert_eq!(share(text), None, "{text}");
+        }
+        for (text, tokens, per) in [
+            ("100/s", 100, Duration::from_secs(1)),
+            ("6000/m", 6_000, Duration::from_secs(60)),
+            ("10/h", 10, Duration::from_secs(3_600)),
+            ("1/3s", 1, Duration::from_secs(3)),
+            ("5/1m30s", 5, Duration::from_secs(90)),
+            ("3/1.5ms", 3, Duration::from_micros(1_500)),
+            ("0/ns", 0, Duration::from_nanos(1)),
+        ] {
+            assert_eq!(rate(text), Rate::new(tokens, per), "{text}");
+        }
+        for text in [
+            "100", "/s", "100/", "100 /s", "100/ s", "1.5/s", "-1/s", "100/sec", "100/S", "1/0s",
+            "1/2", "100/s/s", "100ps", "1s/1",
+        ] {
+            assert_eq!(rate(text), None, "{text}");
         }
         assert_eq!(quantile("p95"), Some(Ratio::percent(95)));
         assert_eq!(quantile("p99.9"), Some(Ratio::from_ppm(999_000)));
@@ -177,11 +203,13 @@ mod tests {
             let (nanos, millis) = (nanos % 10u64.pow(18), nanos >> 32);
             prop_assert_eq!(duration(&format!("{nanos}ns")), Some(Duration::from_nanos(nanos)));
             prop_assert_eq!(duration(&format!("{millis}ms")), Some(Duration::from_millis(millis)));
+            let written = Rate::new(millis, Duration::from_nanos(nanos.max(1)));
+            prop_assert_eq!(written.and_then(|rate| super::rate(&rate.to_string())), written);
         }
 
         #[test]
-        fn nothing_written_panics(text in "[0-9.hmsunp%KMGiB]{0,30}|\\PC{0,30}") {
-            let _ = (duration(&text), share(&text), quantile(&text), size(&text));
+        fn nothing_written_panics(text in "[0-9./hmsunp%KMGiB]{0,30}|\\PC{0,30}") {
+            let _ = (duration(&text), share(&text), quantile(&text), size(&text), rate(&text));
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt::Display, time::Duration};
 
-use seawall_core::{Jitter, Ratio, Strategy};
+use seawall_core::{Rate, Ratio};
 use toml::de::DeValue;
 
 use super::{MainKey, nearest::nearest, reader::Reader, syntax::short, table::Table, units};
@@ -91,6 +91,12 @@ impl<'r> Value<'r> {
         count.or_else(|| self.expected("a whole number, 0 to 4294967295"))
     }
 
+    /// A whole number that may be larger than a count.
+    #[must_use]
+    pub fn tokens(&self) -> Option<u64> {
+        self.integer().or_else(|| self.expected("a whole number of tokens"))
+    }
+
     /// A duration such as `"250ms"`.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
@@ -121,6 +127,22 @@ impl<'r> Value<'r> {
         })
     }
 
+    /// A share, or `"none"`.
+    #[must_use]
+    pub fn share_or_none(&self) -> Option<Option<Ratio>> {
+        match self.value.as_str() {
+            Some("none") => Some(None),
+            _ => self.share().map(Some),
+        }
+    }
+
+    /// A rate such as `"100/s"`.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        let rate = self.value.as_str().and_then(units::rate);
+        rate.or_else(|| self.expected("a rate in quotes such as \"100/s\", \"6000/m\" or \"1/3s\""))
+    }
+
     /// A size such as `"64KiB"`, or a number of bytes.
     #[must_use]
     pub fn size(&self) -> Option<usize> {
@@ -142,53 +164,6 @@ impl<'r> Value<'r> {
         let fraction = || self.number().and_then(part);
         let quantile = self.value.as_str().and_then(units::quantile).or_else(fraction);
         quantile.or_else(|| self.expected("a quantile such as \"p95\" or 0.95"))
-    }
-
-    /// How delays are scattered: `"full"`, `"equal"`, or a part of the delay as a number.
-    #[must_use]
-    pub fn jitter(&self) -> Option<Jitter> {
-        match self.value.as_str() {
-            Some("full") => Some(Jitter::Full),
-            Some("equal") => Some(Jitter::Equal),
-            Some("decorrelated") => self.unsupported(),
-            _ => match self.number().and_then(part) {
-                Some(part) => Some(Jitter::Fraction(part)),
-                None => self.expected("\"full\", \"equal\" or a number from 0 to 1"),
-            },
-        }
-    }
-
-    /// How delays grow: `"exponential"`, `"linear"` or `"fibonacci"`.
-    #[must_use]
-    pub fn strategy(&self) -> Option<Strategy> {
-        match self.value.as_str() {
-            Some("exponential") => Some(Strategy::Exponential),
-            Some("linear") => Some(Strategy::Linear),
-            Some("fibonacci") => Some(Strategy::Fibonacci),
-            Some("custom") => {
-                let Self { label, .. } = self;
-                self.problem(format_args!(
-                    "{label} = \"custom\" is a function: only code can set it"
-                ));
-                None
-            }
-            _ => self.unknown(&["exponential", "linear", "fibonacci"]),
-        }
-    }
-
-    /// Tells that this is none of the words it could be, and which is meant.
-    #[must_use]
-    pub fn unknown<T>(&self, words: &[&str]) -> Option<T> {
-        let known = match words {
-            [] => "nothing".to_owned(),
-            [one] => format!("\"{one}\""),
-            [most @ .., last] => format!("\"{}\" or \"{last}\"", most.join("\", \"")),
-        };
-        let meant = self.value.as_str().and_then(|text| nearest(text, words.iter().copied()));
-        match meant {
-            Some(meant) => self.expected(format_args!("{known}; did you mean \"{meant}\"?")),
-            None => self.expected(known),
-        }
     }
 
     /// The entries of a list.
@@ -259,7 +234,7 @@ impl<'r> Value<'r> {
         u64::from_str_radix(integer.as_str(), integer.radix()).ok()
     }
 
-    fn number(&self) -> Option<f64> {
+    pub(super) fn number(&self) -> Option<f64> {
         match self.value {
             DeValue::Float(number) => number.as_str().parse().ok(),
             _ => self.integer().map(|number| number as f64),
@@ -274,7 +249,7 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// A number from 0 to 1.
-fn part(number: f64) -> Option<Ratio> {
+pub(super) fn part(number: f64) -> Option<Ratio> {
     Ratio::from_f64(number).filter(|part| *part <= Ratio::ONE)
 }
 

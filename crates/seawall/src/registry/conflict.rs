@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use seawall_core::{
-    BulkheadConfig, CircuitBreakerConfig, Jitter, RetryConfig, Strategy, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Jitter, Priority, RateLimitConfig, Reserve, RetryConfig,
+    Strategy, TimeoutConfig, Window,
 };
 
 use crate::{Origin, Origins, PolicyConfig, RetryOn};
@@ -81,44 +82,104 @@ struct Row {
 
 /// Every field, by its name in configuration. Nothing is left out: a new field does not compile until it is here.
 fn rows(config: &PolicyConfig) -> Vec<(&'static str, Row)> {
-    let PolicyConfig { deadline, retry, retry_on, circuit_breaker, bulkhead, timeout } = config;
+    let PolicyConfig { deadline, rate_limit, retry, retry_on, circuit_breaker, bulkhead, timeout } =
+        config;
     let mut rows = vec![
         ("deadline", optional(deadline.as_ref())),
+        ("rate_limit", switch(rate_limit.is_some())),
         ("retry", switch(retry.is_some())),
         ("retry.on", plain(list(retry_on))),
         ("circuit_breaker", switch(circuit_breaker.is_some())),
         ("bulkhead", switch(bulkhead.is_some())),
         ("timeout", switch(timeout.is_some())),
     ];
-    if let Some(retry) = retry {
-        let RetryConfig { max_retries, base_delay, max_delay, jitter, strategy, budget, trickle } =
-            retry;
-        rows.extend([
-            ("retry.max_retries", plain(max_retries)),
-            ("retry.base_delay", plain(format_args!("{base_delay:?}"))),
-            ("retry.max_delay", plain(format_args!("{max_delay:?}"))),
-            ("retry.jitter", plain(scatter(*jitter))),
-            ("retry.strategy", growth(strategy)),
-            ("retry.budget", plain(budget)),
-            ("retry.trickle", plain(trickle)),
-        ]);
-    }
-    if let Some(breaker) = circuit_breaker {
-        let CircuitBreakerConfig { failures, successes, open_for, half_open_calls, half_open_for } =
-            breaker;
-        rows.extend([
-            ("circuit_breaker.failures", plain(failures)),
-            ("circuit_breaker.successes", plain(successes)),
-            ("circuit_breaker.open_for", plain(format_args!("{open_for:?}"))),
-            ("circuit_breaker.half_open_calls", plain(half_open_calls)),
-            ("circuit_breaker.half_open_for", optional(half_open_for.as_ref())),
-        ]);
-    }
-    if let Some(BulkheadConfig { max_concurrent }) = bulkhead {
-        rows.push(("bulkhead.max_concurrent", plain(max_concurrent)));
-    }
+    rows.extend(rate_limit.iter().flat_map(limiter));
+    rows.extend(retry.iter().flat_map(retries));
+    rows.extend(circuit_breaker.iter().flat_map(breaker));
+    rows.extend(bulkhead.iter().flat_map(places));
     rows.extend(timeout.iter().flat_map(limits));
     rows
+}
+
+fn limiter(rate_limit: &RateLimitConfig) -> [(&'static str, Row); 7] {
+    let RateLimitConfig { algorithm, capacity, rate, limit, window, buckets, reserves } =
+        rate_limit;
+    [
+        ("rate_limit.algorithm", plain(algorithm.name())),
+        ("rate_limit.capacity", written(*capacity)),
+        ("rate_limit.rate", written(*rate)),
+        ("rate_limit.limit", written(*limit)),
+        ("rate_limit.window", optional(window.as_ref())),
+        ("rate_limit.buckets", written(*buckets)),
+        ("rate_limit.reserves", by_class(reserves.map(kept))),
+    ]
+}
+
+fn retries(retry: &RetryConfig) -> [(&'static str, Row); 8] {
+    let RetryConfig {
+        max_retries,
+        base_delay,
+        max_delay,
+        jitter,
+        strategy,
+        max_elapsed,
+        budget,
+        trickle,
+    } = retry;
+    [
+        ("retry.max_retries", plain(max_retries)),
+        ("retry.base_delay", plain(format_args!("{base_delay:?}"))),
+        ("retry.max_delay", plain(format_args!("{max_delay:?}"))),
+        ("retry.jitter", plain(scatter(*jitter))),
+        ("retry.strategy", growth(strategy)),
+        ("retry.max_elapsed", optional(max_elapsed.as_ref())),
+        ("retry.budget", plain(budget)),
+        ("retry.trickle", plain(trickle)),
+    ]
+}
+
+fn breaker(breaker: &CircuitBreakerConfig) -> [(&'static str, Row); 12] {
+    let CircuitBreakerConfig {
+        failures,
+        failure_rate,
+        slow_rate,
+        slow_after,
+        window,
+        minimum_calls,
+        successes,
+        open_for,
+        max_open_for,
+        open_jitter,
+        half_open_calls,
+        half_open_for,
+    } = breaker;
+    [
+        ("circuit_breaker.failures", plain(failures)),
+        ("circuit_breaker.failure_rate", written(*failure_rate)),
+        ("circuit_breaker.slow_rate", written(*slow_rate)),
+        ("circuit_breaker.slow_after", optional(slow_after.as_ref())),
+        ("circuit_breaker.over", span(*window)),
+        ("circuit_breaker.minimum_calls", plain(minimum_calls)),
+        ("circuit_breaker.successes", plain(successes)),
+        ("circuit_breaker.open_for", plain(format_args!("{open_for:?}"))),
+        ("circuit_breaker.max_open_for", optional(max_open_for.as_ref())),
+        ("circuit_breaker.open_jitter", plain(open_jitter)),
+        ("circuit_breaker.half_open_calls", plain(half_open_calls)),
+        ("circuit_breaker.half_open_for", optional(half_open_for.as_ref())),
+    ]
+}
+
+fn places(bulkhead: &BulkheadConfig) -> [(&'static str, Row); 6] {
+    let BulkheadConfig { max_concurrent, max_queue, max_wait, max_run, priority, reserves } =
+        bulkhead;
+    [
+        ("bulkhead.max_concurrent", plain(max_concurrent)),
+        ("bulkhead.max_queue", plain(max_queue)),
+        ("bulkhead.max_wait", plain(format_args!("{max_wait:?}"))),
+        ("bulkhead.max_run", optional(max_run.as_ref())),
+        ("bulkhead.priority", plain(priority)),
+        ("bulkhead.reserves", by_class(reserves.map(|places| places.to_string()))),
+    ]
 }
 
 fn limits(timeout: &TimeoutConfig) -> [(&'static str, Row); 8] {
@@ -144,6 +205,31 @@ fn optional(value: Option<&impl fmt::Debug>) -> Row {
     value.map_or_else(|| plain("not set"), |value| plain(format_args!("{value:?}")))
 }
 
+fn written(value: Option<impl fmt::Display>) -> Row {
+    value.map_or_else(|| plain("not set"), plain)
+}
+
+fn kept(reserve: Reserve) -> String {
+    match reserve {
+        Reserve::Share(share) => share.to_string(),
+        Reserve::Tokens(tokens) => tokens.to_string(),
+    }
+}
+
+/// As a file would write it, without those that keep nothing.
+fn by_class(reserves: [String; 5]) -> Row {
+    let classes = Priority::ALL.iter().zip(reserves).filter(|(_, kept)| kept != "0");
+    let classes: Vec<_> = classes.map(|(class, kept)| format!("{class} = {kept}")).collect();
+    if classes.is_empty() { plain("none") } else { plain(classes.join(", ")) }
+}
+
+fn span(window: Window) -> Row {
+    match window {
+        Window::Calls(calls) => plain(format_args!("{calls} calls")),
+        Window::Time(time) => plain(format_args!("{time:?}")),
+    }
+}
+
 fn switch(on: bool) -> Row {
     plain(if on { "on" } else { "off" })
 }
@@ -153,7 +239,7 @@ fn growth(strategy: &Strategy) -> Row {
         Strategy::Custom(_) => {
             Row { value: "a function".to_owned(), function: Some(strategy.clone()) }
         }
-        named => plain(format!("{named:?}").to_lowercase()),
+        named => plain(named.name()),
     }
 }
 

@@ -20,7 +20,7 @@ fn policy(time: &Time) -> Policy {
         .deadline(SECOND)
         .retry(exact_retry())
         .circuit_breaker(CircuitBreakerConfig::default())
-        .bulkhead(BulkheadConfig { max_concurrent: 2 })
+        .bulkhead(BulkheadConfig { max_concurrent: 2, ..BulkheadConfig::default() })
         .clock(time.clock())
         .build()
         .expect("the settings make sense")

@@ -12,7 +12,7 @@ fn policy(world: &World, failures: u32) -> Policy {
         .deadline(10 * SECOND)
         .retry(RetryConfig::default())
         .circuit_breaker(CircuitBreakerConfig { failures, ..CircuitBreakerConfig::default() })
-        .bulkhead(BulkheadConfig { max_concurrent: 1 })
+        .bulkhead(BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() })
         .timeout(TimeoutConfig { attempt: 500 * MS, ..TimeoutConfig::default() })
         .build()
         .expect("the settings make sense")

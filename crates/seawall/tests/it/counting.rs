@@ -47,7 +47,7 @@ fn build(policy: PolicyBuilder) -> Policy {
         .deadline(2 * SECOND)
         .retry(RetryConfig::default())
         .circuit_breaker(breaker)
-        .bulkhead(BulkheadConfig { max_concurrent: 20 })
+        .bulkhead(BulkheadConfig { max_concurrent: 20, ..BulkheadConfig::default() })
         .timeout(TimeoutConfig { attempt: 700 * MS, ..TimeoutConfig::default() })
         .build()
         .expect("the settings make sense")

@@ -112,7 +112,9 @@ fn a_breaker_that_opens_during_a_call_says_when_to_ask_again() {
 #[test]
 fn a_full_bulkhead_names_no_time() {
     let mut world = World::default();
-    let policy = built(world.policy().bulkhead(BulkheadConfig { max_concurrent: 0 }));
+    let policy = built(
+        world.policy().bulkhead(BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() }),
+    );
     let error = fails(&mut world, &policy);
     assert_eq!((error.to_string().as_str(), error.retry_after()), ("orders: bulkhead full", None));
 }
@@ -147,7 +149,7 @@ fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
     let full = built(
         Policy::builder("full")
             .clock(world.time.clock())
-            .bulkhead(BulkheadConfig { max_concurrent: 0 }),
+            .bulkhead(BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() }),
     );
     let slow = built(Policy::builder("slow").clock(world.time.clock()).deadline(10 * MS));
     let plain = built(Policy::builder("plain").clock(world.time.clock()));

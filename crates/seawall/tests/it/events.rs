@@ -1,7 +1,7 @@
 //! Transitions are told, in order, to whoever listens; who is too slow is told so.
 
 use seawall::{
-    CircuitBreakerConfig, Heard, PolicyConfig, Registry,
+    CircuitBreakerConfig, Heard, Override, PolicyConfig, Registry,
     core::{Cause, Phase},
 };
 
@@ -56,7 +56,7 @@ fn a_slow_listener_is_told_how_many_it_missed_and_hears_the_newest() {
     let policy = world.policy().config(config()).build().unwrap();
     let mut events = policy.events();
     for _ in 0..1_000 {
-        policy.force(true);
+        policy.force(Override::open("test"));
         policy.release();
     }
     let (missed, first, last) = world.block_on(async move {

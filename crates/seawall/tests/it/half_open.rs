@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::pending, rc::Rc};
 
 use seawall::{
-    CircuitBreakerConfig, Error, Policy, RetryConfig,
+    CircuitBreakerConfig, Error, Override, Policy, RetryConfig,
     core::{Draws, Pattern, Phase, Reason},
 };
 
@@ -148,13 +148,13 @@ fn p8_a_call_from_before_the_outage_neither_closes_nor_opens_it() {
 fn p3_a_forced_state_stays_until_it_is_released() {
     let mut world = World::default();
     let policy = half_open(&mut world, 3);
-    policy.force(true);
+    policy.force(Override::open("test"));
     world.pass(6_000 * SECOND);
     let caller = policy.clone();
     let ended = world.block_on(async move { caller.run(async || Ok::<_, ()>(())).await });
     let Err(Error::Refused(refused)) = ended else { panic!("{ended:?}") };
     assert_eq!((refused.refusal.reason, refused.refusal.retry_after), (Reason::ForcedOpen, None));
-    policy.force(false);
+    policy.force(Override::closed("test"));
     assert_eq!(policy.phase(), Some(Phase::ForcedClosed));
     policy.release();
     assert_eq!(policy.phase(), Some(Phase::Closed));

@@ -17,7 +17,7 @@ fn policy(world: &World) -> Policy {
         .policy()
         .retry(RetryConfig::default())
         .circuit_breaker(CircuitBreakerConfig::default())
-        .bulkhead(BulkheadConfig { max_concurrent: 10 })
+        .bulkhead(BulkheadConfig { max_concurrent: 10, max_queue: 0, ..BulkheadConfig::default() })
         .build()
         .expect("the settings make sense")
 }

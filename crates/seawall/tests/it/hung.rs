@@ -164,7 +164,7 @@ fn p27_the_deadline_covers_attempts_and_the_waits_between_them() {
 #[test]
 fn p27_a_full_bulkhead_refuses_at_once() {
     let mut world = World::default();
-    let bulkhead = BulkheadConfig { max_concurrent: 1 };
+    let bulkhead = BulkheadConfig { max_concurrent: 1, max_queue: 0, ..BulkheadConfig::default() };
     let policy = world.policy().deadline(20 * MS).bulkhead(bulkhead).build().unwrap();
     let (first, second) = (policy.clone(), policy.clone());
     let holder = world.spawn(async move { first.run(pending::<Result<(), ()>>).await });

@@ -15,7 +15,7 @@ fn policy(world: &World) -> Policy {
         .policy()
         .retry(RetryConfig::default())
         .circuit_breaker(CircuitBreakerConfig::default())
-        .bulkhead(BulkheadConfig { max_concurrent: 2 })
+        .bulkhead(BulkheadConfig { max_concurrent: 2, ..BulkheadConfig::default() })
         .build()
         .expect("the settings make sense")
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Jitter, PolicyConfig, Ratio, Registry, RegistryError,
-    RetryConfig, RetryOn, Strategy, TimeoutConfig, core::CustomBackoff,
+    BulkheadConfig, CircuitBreakerConfig, Jitter, Override, PolicyConfig, Ratio, Registry,
+    RegistryError, RetryConfig, RetryOn, Strategy, TimeoutConfig, Window,
+    core::{Algorithm, CustomBackoff, Priority, Rate, RateLimitConfig, Reserve},
 };
 
 use crate::world::{MS, SECOND, World};
@@ -12,6 +13,7 @@ use crate::world::{MS, SECOND, World};
 fn config() -> PolicyConfig {
     PolicyConfig {
         deadline: Some(SECOND),
+        rate_limit: Some(RateLimitConfig::default()),
         retry: Some(RetryConfig::default()),
         retry_on: RetryOn::default(),
         circuit_breaker: Some(CircuitBreakerConfig::default()),
@@ -84,11 +86,32 @@ fn every_field_that_differs_is_told_and_no_other() {
     fn breaker(config: &mut PolicyConfig) -> &mut CircuitBreakerConfig {
         config.circuit_breaker.as_mut().unwrap()
     }
+    fn bulkhead(config: &mut PolicyConfig) -> &mut BulkheadConfig {
+        config.bulkhead.as_mut().unwrap()
+    }
+    fn limiter(config: &mut PolicyConfig) -> &mut RateLimitConfig {
+        config.rate_limit.as_mut().unwrap()
+    }
     fn limits(config: &mut PolicyConfig) -> &mut TimeoutConfig {
         config.timeout.as_mut().unwrap()
     }
-    let changes: [(&str, &str, &str, Change); 27] = [
+    let changes: [(&str, &str, &str, Change); 48] = [
         ("deadline", "1s", "not set", |c| c.deadline = None),
+        ("rate_limit", "on", "off", |c| c.rate_limit = None),
+        ("rate_limit.algorithm", "token_bucket", "leaky_bucket", |c| {
+            limiter(c).algorithm = Algorithm::LeakyBucket;
+        }),
+        ("rate_limit.capacity", "not set", "9", |c| limiter(c).capacity = Some(9)),
+        ("rate_limit.rate", "not set", "1/3s", |c| {
+            limiter(c).rate = Rate::new(1, 3 * SECOND);
+        }),
+        ("rate_limit.limit", "not set", "9", |c| limiter(c).limit = Some(9)),
+        ("rate_limit.window", "not set", "9s", |c| limiter(c).window = Some(9 * SECOND)),
+        ("rate_limit.buckets", "not set", "9", |c| limiter(c).buckets = Some(9)),
+        ("rate_limit.reserves", "none", "critical = 10%, low = 3", |c| {
+            limiter(c).reserves[0] = Reserve::Share(Ratio::percent(10));
+            limiter(c).reserves[3] = Reserve::Tokens(3);
+        }),
         ("retry", "on", "off", |c| c.retry = None),
         (
             "retry.on",
@@ -104,10 +127,28 @@ fn every_field_that_differs_is_told_and_no_other() {
         ("retry.max_delay", "60s", "50s", |c| retry(c).max_delay = 50 * SECOND),
         ("retry.jitter", "0.5", "full", |c| retry(c).jitter = Jitter::Full),
         ("retry.strategy", "exponential", "linear", |c| retry(c).strategy = Strategy::Linear),
+        ("retry.max_elapsed", "not set", "9s", |c| retry(c).max_elapsed = Some(9 * SECOND)),
         ("retry.budget", "10%", "20%", |c| retry(c).budget = Ratio::percent(20)),
         ("retry.trickle", "false", "true", |c| retry(c).trickle = true),
         ("circuit_breaker", "on", "off", |c| c.circuit_breaker = None),
         ("circuit_breaker.failures", "5", "6", |c| breaker(c).failures = 6),
+        ("circuit_breaker.failure_rate", "not set", "50%", |c| {
+            breaker(c).failure_rate = Some(Ratio::percent(50));
+        }),
+        ("circuit_breaker.slow_rate", "not set", "100%", |c| {
+            breaker(c).slow_rate = Some(Ratio::ONE);
+        }),
+        ("circuit_breaker.slow_after", "not set", "1s", |c| {
+            breaker(c).slow_after = Some(SECOND);
+        }),
+        ("circuit_breaker.over", "10s", "64 calls", |c| breaker(c).window = Window::Calls(64)),
+        ("circuit_breaker.minimum_calls", "20", "9", |c| breaker(c).minimum_calls = 9),
+        ("circuit_breaker.max_open_for", "not set", "600s", |c| {
+            breaker(c).max_open_for = Some(600 * SECOND);
+        }),
+        ("circuit_breaker.open_jitter", "0%", "10%", |c| {
+            breaker(c).open_jitter = Ratio::percent(10);
+        }),
         ("circuit_breaker.successes", "3", "4", |c| breaker(c).successes = 4),
         ("circuit_breaker.open_for", "60s", "2s", |c| breaker(c).open_for = 2 * SECOND),
         ("circuit_breaker.half_open_calls", "3", "4", |c| breaker(c).half_open_calls = 4),
@@ -115,8 +156,13 @@ fn every_field_that_differs_is_told_and_no_other() {
             breaker(c).half_open_for = Some(9 * SECOND);
         }),
         ("bulkhead", "on", "off", |c| c.bulkhead = None),
-        ("bulkhead.max_concurrent", "100", "9", |c| {
-            c.bulkhead = Some(BulkheadConfig { max_concurrent: 9 });
+        ("bulkhead.max_concurrent", "100", "9", |c| bulkhead(c).max_concurrent = 9),
+        ("bulkhead.max_queue", "200", "0", |c| bulkhead(c).max_queue = 0),
+        ("bulkhead.max_wait", "30s", "1s", |c| bulkhead(c).max_wait = SECOND),
+        ("bulkhead.max_run", "30s", "not set", |c| bulkhead(c).max_run = None),
+        ("bulkhead.priority", "true", "false", |c| bulkhead(c).priority = false),
+        ("bulkhead.reserves", "none", "critical = 5", |c| {
+            bulkhead(c).reserves[0] = 5;
         }),
         ("timeout", "on", "off", |c| c.timeout = None),
         ("timeout.connect", "3s", "2s", |c| limits(c).connect = 2 * SECOND),
@@ -215,6 +261,10 @@ fn statistics_carry_the_guides_keys() {
             &["active_calls", "max_concurrent", "utilization_percent", "rejected_calls", "name"],
         ),
         (
+            "rate_limiters",
+            &["algorithm", "allowed", "rejected", "available", "retry_after_seconds", "waiting"],
+        ),
+        (
             "adaptive_timeouts",
             &["p50", "p95", "p99", "p999", "current_timeout_ms", "adaptive_enabled", "samples"],
         ),
@@ -248,4 +298,80 @@ fn statistics_are_those_of_every_policy_at_one_moment() {
     assert_eq!(stats.adaptive_timeouts["orders"].samples, 150);
     assert_eq!(stats.policies.keys().collect::<Vec<_>>(), ["orders", "stock"]);
     assert_eq!(stats.circuit_breakers.len(), 1, "what is not configured is not shown");
+}
+
+#[test]
+fn a_rate_limit_is_in_the_statistics_of_its_policy() {
+    let world = World::default();
+    let registry = Registry::with_clock(world.time.clock());
+    let rate = Rate::new(1, 4 * SECOND);
+    let limit = RateLimitConfig { capacity: Some(2), rate, ..RateLimitConfig::default() };
+    let config = PolicyConfig { rate_limit: Some(limit), ..PolicyConfig::default() };
+    let orders = registry.policy("orders", &config).unwrap();
+    for _ in 0..5 {
+        let _ = orders.run_blocking(|| Ok::<_, ()>(()));
+    }
+    world.time.advance(SECOND);
+    let stats = &registry.snapshot().rate_limiters["orders"];
+    assert_eq!((stats.algorithm, stats.allowed, stats.rejected), ("token_bucket", 2, 3));
+    assert_eq!((stats.limit, stats.available, stats.retry_after_seconds), (2, 0, Some(3.0)));
+}
+
+#[test]
+fn a_queue_is_in_the_statistics_by_class() {
+    let mut world = World::default();
+    let registry = Registry::with_clock(world.time.clock());
+    let bulkhead = BulkheadConfig {
+        max_concurrent: 1,
+        max_queue: 2,
+        max_wait: 2 * SECOND,
+        ..BulkheadConfig::default()
+    };
+    let config = PolicyConfig { bulkhead: Some(bulkhead), ..PolicyConfig::default() };
+    let orders = registry.policy("orders", &config).unwrap();
+    let time = world.time.clone();
+    // One runs; of the others the first low one is displaced, and one waits in vain.
+    let jobs: Vec<_> = [Priority::Normal, Priority::Low, Priority::Low, Priority::High]
+        .into_iter()
+        .map(|class| {
+            let (orders, time) = (orders.clone(), time.clone());
+            world.spawn(async move {
+                let operation = || {
+                    let sleep = time.sleep(3 * SECOND);
+                    async move {
+                        sleep.await;
+                        Ok::<_, ()>(())
+                    }
+                };
+                orders.call().priority(class).run(operation).await.is_ok()
+            })
+        })
+        .collect();
+    world.settle();
+    let stats = registry.snapshot().bulkheads.remove("orders").unwrap();
+    assert_eq!((stats.active_calls, stats.queued, stats.displaced), (1, 2, 1));
+    assert_eq!((stats.queued_by_class.high, stats.queued_by_class.low), (1, 1));
+    assert_eq!((stats.admitted_by_class.normal, stats.completed), (1, 0));
+    world.run();
+    let stats = registry.snapshot().bulkheads.remove("orders").unwrap();
+    assert_eq!((stats.active_calls, stats.queued, stats.completed), (0, 0, 1));
+    assert_eq!((stats.waits_over, stats.rejected_calls), (2, 3));
+    let answers: Vec<_> = jobs.iter().map(|job| job.answer()).collect();
+    assert_eq!(answers, [Some(true), Some(false), Some(false), Some(false)]);
+}
+
+#[test]
+fn an_override_is_in_the_statistics_while_it_holds() {
+    let world = World::default();
+    let registry = Registry::with_clock(world.time.clock());
+    let orders = registry.policy("orders", &config()).unwrap();
+    orders.force(Override::open("the database moves").lasting(60 * SECOND));
+    let shown = registry.snapshot().circuit_breakers.remove("orders").unwrap();
+    let said = shown.overridden.unwrap();
+    assert_eq!((shown.state, said.phase), ("forced_open", "forced_open"));
+    assert_eq!(said.reason, "the database moves");
+    assert!(said.until.is_some_and(|until| until.ends_with('Z')));
+    world.time.advance(60 * SECOND);
+    let shown = registry.snapshot().circuit_breakers.remove("orders").unwrap();
+    assert_eq!((shown.state, shown.overridden), ("closed", None));
 }

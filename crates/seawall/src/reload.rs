@@ -1,0 +1,123 @@
+//! Other settings for a policy that is in use: all of them, or none.
+//!
+//! ```text
+//!   kept pattern      goes on under its new settings: counts, an open breaker, who waits, what was learned
+//!   added pattern     starts empty; calls that run already mean nothing to it
+//!   removed pattern   is gone; whoever waits there goes on without it
+//! ```
+//!
+//! Nothing that runs is cut. A lower limit is reached as calls end, a shorter queue refuses the least urgent first,
+//! an open breaker keeps the end of its period, and a retry budget what the new ratio would have let it save.
+
+use seawall_core::{
+    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, Instant, Invalid, Plan, RateLimiter,
+    Retry, RetryBudget, Windows,
+};
+
+use crate::{Policy, PolicyConfig, PolicyMachines};
+
+/// What a reload could not carry over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// The breaker's windows changed kind or size and start empty.
+    pub windows_emptied: bool,
+}
+
+impl Policy {
+    /// Goes on under other settings. [`config`](Self::config) remains what it was built from.
+    ///
+    /// ```
+    /// use seawall::{BulkheadConfig, Policy, PolicyConfig};
+    ///
+    /// let bulkhead = |n| Some(BulkheadConfig { max_concurrent: n, ..BulkheadConfig::default() });
+    /// let config = PolicyConfig { bulkhead: bulkhead(10), ..PolicyConfig::default() };
+    /// let policy = Policy::builder("orders").config(config.clone()).build()?;
+    /// policy.reload(&PolicyConfig { bulkhead: bulkhead(20), ..config })?;
+    /// # Ok::<(), seawall::Invalid>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first setting that makes no sense; then nothing has changed.
+    pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
+        config.first_invalid()?;
+        let plan = plan(config)?;
+        let now = self.0.clock.now();
+        let seed = self.0.shell.draw().below(u64::MAX);
+        // Whoever waits in a line that goes is let out of it first, and told.
+        self.0.shell.change((), now, |machines| machines.open_lines(config, now))?;
+        self.0.shell.change((), now, |machines| machines.reload(config, plan, seed, now))
+    }
+}
+
+impl PolicyConfig {
+    /// The first setting that makes no sense.
+    pub(crate) fn first_invalid(&self) -> Result<(), Invalid> {
+        let mut first = None;
+        self.check(&mut |invalid| {
+            first.get_or_insert(invalid);
+        });
+        first.map_or(Ok(()), Err)
+    }
+}
+
+/// What every call does under these settings.
+pub(crate) fn plan(config: &PolicyConfig) -> Result<Plan, Invalid> {
+    Ok(Plan {
+        deadline: config.deadline,
+        retry: config.retry.as_ref().map(Retry::new).transpose()?,
+        attempt: config.timeout.as_ref().map(|timeout| timeout.attempt),
+        retry_timeouts: config.retry_on.timeout,
+        ..Plan::default()
+    })
+}
+
+impl PolicyMachines {
+    fn open_lines(&mut self, config: &PolicyConfig, now: Instant) -> Result<(), Invalid> {
+        if let (Some(bulkhead), None) = (&mut self.bulkhead, &config.bulkhead) {
+            let open = BulkheadConfig { max_concurrent: u32::MAX, ..BulkheadConfig::default() };
+            bulkhead.reconfigure(&open, now)?;
+        }
+        Ok(())
+    }
+
+    fn reload(
+        &mut self,
+        config: &PolicyConfig,
+        plan: Plan,
+        seed: u64,
+        now: Instant,
+    ) -> Result<Reloaded, Invalid> {
+        let mut reloaded = Reloaded::default();
+        match (&mut self.limiter, &config.rate_limit) {
+            (Some(limiter), Some(config)) => limiter.reconfigure(config, now)?,
+            (limiter, config) => *limiter = config.as_ref().map(RateLimiter::new).transpose()?,
+        }
+        match (&mut self.breaker, &config.circuit_breaker) {
+            (Some(breaker), Some(config)) => {
+                reloaded.windows_emptied = breaker.reconfigure(config, now)? == Windows::Emptied;
+            }
+            (breaker, config) => {
+                let new =
+                    |config| CircuitBreaker::seeded(config, seed).map(CircuitBreaker::joining);
+                *breaker = config.as_ref().map(new).transpose()?;
+            }
+        }
+        match (&mut self.bulkhead, &config.bulkhead) {
+            (Some(bulkhead), Some(config)) => bulkhead.reconfigure(config, now)?,
+            (bulkhead, config) => *bulkhead = config.as_ref().map(Bulkhead::new).transpose()?,
+        }
+        match (&mut self.timeout, &config.timeout) {
+            (Some(timeout), Some(config)) => timeout.reconfigure(config.clone())?,
+            (timeout, config) => *timeout = config.clone().map(AdaptiveTimeout::new).transpose()?,
+        }
+        match (&mut self.budget, &config.retry) {
+            (Some(budget), Some(retry)) => budget.reconfigure(retry.budget, retry.trickle, now),
+            (budget, retry) => {
+                *budget = retry.as_ref().map(|retry| RetryBudget::new(retry.budget, retry.trickle));
+            }
+        }
+        self.plan = plan;
+        Ok(reloaded)
+    }
+}

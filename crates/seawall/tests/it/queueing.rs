@@ -1,0 +1,236 @@
+//! Calls that wait for a place: in turn, within their limits, and without spinning.
+
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
+    thread,
+};
+
+use seawall::{
+    BulkheadConfig, Error, Policy, RateLimitConfig, RetryConfig,
+    core::{Algorithm, Priority, Rate, Reason},
+};
+
+use crate::world::{MS, SECOND, World, assert_nothing_is_left};
+
+fn narrow(world: &World, config: BulkheadConfig) -> Policy {
+    world
+        .policy()
+        .bulkhead(config)
+        .retry(RetryConfig::default())
+        .build()
+        .expect("the settings make sense")
+}
+
+fn one_place() -> BulkheadConfig {
+    BulkheadConfig { max_concurrent: 1, max_wait: SECOND, ..BulkheadConfig::default() }
+}
+
+#[test]
+fn waiters_run_in_the_order_of_their_urgency_and_are_polled_three_times_at_most() {
+    let mut world = World::default();
+    let policy = narrow(&world, one_place());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let classes =
+        [Priority::Normal, Priority::Background, Priority::Low, Priority::Critical, Priority::High];
+    let jobs: Vec<_> = classes
+        .into_iter()
+        .map(|class| {
+            let (policy, order, time) = (policy.clone(), order.clone(), world.time.clone());
+            world.spawn(async move {
+                let call = policy.call().priority(class);
+                let answer = call.run(|| {
+                    order.lock().unwrap().push(class);
+                    let wait = time.sleep(10 * MS);
+                    async move {
+                        wait.await;
+                        Ok::<_, ()>(())
+                    }
+                });
+                answer.await.unwrap();
+            })
+        })
+        .collect();
+    world.run();
+    let order = order.lock().unwrap();
+    let expected =
+        [Priority::Normal, Priority::Critical, Priority::High, Priority::Low, Priority::Background];
+    assert_eq!(*order, expected);
+    for (class, job) in classes.iter().zip(jobs) {
+        assert!(job.polls() <= 3, "{class}: {} polls", job.polls());
+    }
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn a_wait_ends_with_a_refusal_that_says_why() {
+    let mut world = World::default();
+    let policy = narrow(&world, BulkheadConfig { max_queue: 1, ..one_place() });
+    let (hold, time) = (policy.clone(), world.time.clone());
+    world.spawn(async move {
+        hold.run(|| {
+            let wait = time.sleep(5 * SECOND);
+            async move {
+                wait.await;
+                Ok::<_, ()>(())
+            }
+        })
+        .await
+        .unwrap();
+    });
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    for class in [Priority::Low, Priority::High, Priority::Low] {
+        let (policy, reasons) = (policy.clone(), reasons.clone());
+        world.spawn(async move {
+            let refused = policy.call().priority(class).run(|| async { Ok::<_, ()>(()) }).await;
+            let Err(Error::Refused(refused)) = refused else { panic!("{refused:?}") };
+            reasons.lock().unwrap().push((class, refused.refusal.reason));
+        });
+    }
+    world.run();
+    // A queue below five keeps no place for a class: the only one of its class is not displaced.
+    assert_eq!(
+        *reasons.lock().unwrap(),
+        [
+            (Priority::High, Reason::Full),
+            (Priority::Low, Reason::Full),
+            (Priority::Low, Reason::WaitOver)
+        ]
+    );
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn dropped_while_waiting_or_granted_it_passes_the_place_on() {
+    for polls in 1..=3 {
+        let world = World::default();
+        let policy = narrow(&world, one_place());
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut holder = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+        assert!(holder.as_mut().poll(cx).is_pending());
+        let mut leaver = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+        assert!(leaver.as_mut().poll(cx).is_pending());
+        let mut next = Box::pin(policy.run(|| async { Ok::<_, ()>(7) }));
+        assert!(next.as_mut().poll(cx).is_pending());
+        if polls > 1 {
+            drop(holder);
+            if polls > 2 {
+                assert!(leaver.as_mut().poll(cx).is_pending(), "it runs now");
+            }
+            drop(leaver);
+        } else {
+            drop(leaver);
+            drop(holder);
+        }
+        assert!(next.as_mut().poll(cx).is_ready(), "dropped after {polls} polls");
+        drop(next);
+        assert_nothing_is_left(&policy);
+    }
+}
+
+#[test]
+fn a_blocking_call_waits_for_its_place_and_is_woken() {
+    let world = World::default();
+    let policy = narrow(&world, one_place());
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut holder = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+    assert!(holder.as_mut().poll(cx).is_pending());
+    let blocking = thread::spawn({
+        let policy = policy.clone();
+        move || policy.run_blocking(|| Ok::<_, ()>(7))
+    });
+    while crate::world::seen(&policy).bulkheads["orders"].queued == 0 {
+        thread::yield_now();
+    }
+    drop(holder);
+    assert_eq!(blocking.join().unwrap().unwrap(), 7);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn a_blocking_wait_ends_when_the_clock_says_so() {
+    let world = World::default();
+    let policy = narrow(&world, one_place());
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut holder = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+    assert!(holder.as_mut().poll(cx).is_pending());
+    let blocking = thread::spawn({
+        let policy = policy.clone();
+        move || policy.run_blocking(|| Ok::<_, ()>(7))
+    });
+    while crate::world::seen(&policy).bulkheads["orders"].queued == 0 {
+        thread::yield_now();
+    }
+    while !blocking.is_finished() {
+        world.time.advance(SECOND);
+        thread::yield_now();
+    }
+    let Err(Error::Refused(refused)) = blocking.join().unwrap() else {
+        panic!("its wait was over")
+    };
+    assert_eq!(refused.refusal.reason, Reason::WaitOver);
+    drop(holder);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn a_shaper_lets_calls_through_at_their_times() {
+    let mut world = World::default();
+    let config = RateLimitConfig {
+        algorithm: Algorithm::Shaper,
+        capacity: Some(100),
+        rate: Some(Rate::per_second(50)),
+        ..RateLimitConfig::default()
+    };
+    let policy = world.policy().rate_limit(config).build().unwrap();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..20 {
+        let (policy, times, time) = (policy.clone(), times.clone(), world.time.clone());
+        world.spawn(async move {
+            policy
+                .run(|| {
+                    times.lock().unwrap().push(time.passed());
+                    async { Ok::<_, ()>(()) }
+                })
+                .await
+                .unwrap();
+        });
+    }
+    world.run();
+    let expected: Vec<_> = (0..20).map(|n| 20 * MS * n).collect();
+    assert_eq!(*times.lock().unwrap(), expected);
+}
+
+#[test]
+fn many_threads_and_few_places_lose_nobody() {
+    let policy = Policy::builder("orders")
+        .bulkhead(BulkheadConfig {
+            max_concurrent: 2,
+            max_queue: 1_000,
+            ..BulkheadConfig::default()
+        })
+        .build()
+        .unwrap();
+    let most = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let running = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let (policy, most, running) = (policy.clone(), most.clone(), running.clone());
+            thread::spawn(move || {
+                use std::sync::atomic::Ordering::SeqCst;
+                for _ in 0..200 {
+                    let answer = policy.run_blocking(|| {
+                        most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+                        thread::yield_now();
+                        running.fetch_sub(1, SeqCst);
+                        Ok::<_, ()>(())
+                    });
+                    answer.unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert!(most.load(std::sync::atomic::Ordering::SeqCst) <= 2);
+    assert_eq!(policy.counts().calls.succeeded, 1_600);
+}

@@ -1,0 +1,239 @@
+//! Other settings under load: one test for each thing that must, or must not, change.
+
+use std::task::{Context, Waker};
+
+use seawall::{
+    BulkheadConfig, CircuitBreakerConfig, Error, Policy, PolicyConfig, RateLimitConfig, Ratio,
+    RetryConfig, TimeoutConfig,
+    core::{Phase, Priority, Reason, Window},
+};
+
+use crate::world::{MS, SECOND, World, assert_nothing_is_left, seen};
+
+type Pending = std::pin::Pin<Box<dyn Future<Output = Result<(), Error<()>>>>>;
+
+fn built(world: &World, config: &PolicyConfig) -> Policy {
+    world.policy().config(config.clone()).build().expect("the settings make sense")
+}
+
+/// A call that runs until it is dropped.
+fn hanging(policy: &Policy, class: Priority) -> Pending {
+    let policy = policy.clone();
+    Box::pin(async move { policy.call().priority(class).run(std::future::pending).await })
+}
+
+fn poll(call: &mut Pending) -> Option<Result<(), Error<()>>> {
+    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        std::task::Poll::Ready(answer) => Some(answer),
+        std::task::Poll::Pending => None,
+    }
+}
+
+fn fail(policy: &Policy, times: u32) {
+    for _ in 0..times {
+        let _ = policy.run_blocking(|| Err::<(), _>(()));
+    }
+}
+
+fn breaker(config: CircuitBreakerConfig) -> PolicyConfig {
+    PolicyConfig { circuit_breaker: Some(config), ..PolicyConfig::default() }
+}
+
+fn bulkhead(config: BulkheadConfig) -> PolicyConfig {
+    PolicyConfig { bulkhead: Some(config), ..PolicyConfig::default() }
+}
+
+#[test]
+fn it_is_valid_or_nothing_changes() {
+    let world = World::default();
+    let old = PolicyConfig {
+        deadline: Some(SECOND),
+        bulkhead: Some(BulkheadConfig { max_concurrent: 3, ..BulkheadConfig::default() }),
+        ..PolicyConfig::default()
+    };
+    let policy = built(&world, &old);
+    let wrong = PolicyConfig {
+        deadline: None,
+        bulkhead: Some(BulkheadConfig { max_concurrent: 9, ..BulkheadConfig::default() }),
+        timeout: Some(TimeoutConfig { warm_up: 0, ..TimeoutConfig::default() }),
+        ..old
+    };
+    assert_eq!(policy.reload(&wrong).unwrap_err().field, "timeout.warm_up");
+    assert_eq!(seen(&policy).bulkheads["orders"].max_concurrent, 3);
+    let mut call = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut call).is_none());
+    world.time.advance(SECOND);
+    assert!(matches!(poll(&mut call), Some(Err(Error::TimedOut(_)))), "the deadline is there");
+}
+
+#[test]
+fn permits_in_flight_stay_valid_and_a_lower_limit_drains_without_cutting() {
+    let world = World::default();
+    let policy =
+        built(&world, &bulkhead(BulkheadConfig { max_concurrent: 4, ..BulkheadConfig::default() }));
+    let mut running: Vec<_> = (0..4).map(|_| hanging(&policy, Priority::Normal)).collect();
+    assert!(running.iter_mut().all(|call| poll(call).is_none()));
+    policy
+        .reload(&bulkhead(BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() }))
+        .unwrap();
+    assert_eq!(seen(&policy).bulkheads["orders"].active_calls, 4, "nothing is cut");
+    let mut next = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut next).is_none());
+    for left in [3, 2, 1] {
+        drop(running.pop());
+        assert_eq!(seen(&policy).bulkheads["orders"].active_calls, left);
+        assert_eq!(seen(&policy).bulkheads["orders"].queued, 1);
+    }
+    drop(running.pop());
+    assert!(poll(&mut next).is_none());
+    let stats = &seen(&policy).bulkheads["orders"];
+    assert_eq!((stats.active_calls, stats.queued), (1, 0));
+    drop(next);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn a_shrunk_queue_refuses_the_least_urgent_first() {
+    let world = World::default();
+    let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
+    let policy = built(&world, &bulkhead(one.clone()));
+    let mut holder = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut holder).is_none());
+    let classes = [Priority::Background, Priority::Critical, Priority::Low];
+    let mut waiting: Vec<_> = classes.map(|class| hanging(&policy, class)).into_iter().collect();
+    assert!(waiting.iter_mut().all(|call| poll(call).is_none()));
+    policy.reload(&bulkhead(BulkheadConfig { max_queue: 1, ..one })).unwrap();
+    let ended: Vec<_> = waiting.iter_mut().map(poll).collect();
+    for (class, answer) in classes.iter().zip(ended) {
+        match answer {
+            None => assert_eq!(*class, Priority::Critical),
+            Some(Err(Error::Refused(refused))) => assert_eq!(refused.refusal.reason, Reason::Full),
+            other => panic!("{class}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn open_stays_open_with_its_old_end() {
+    let world = World::default();
+    let policy = built(&world, &breaker(CircuitBreakerConfig::default()));
+    fail(&policy, 5);
+    world.time.advance(10 * SECOND);
+    let short = CircuitBreakerConfig { open_for: SECOND, ..CircuitBreakerConfig::default() };
+    policy.reload(&breaker(short)).unwrap();
+    world.time.advance(49 * SECOND);
+    assert_eq!(policy.phase(), Some(Phase::Open));
+    world.time.advance(SECOND);
+    assert_eq!(policy.phase(), Some(Phase::HalfOpen));
+}
+
+#[test]
+fn a_changed_window_starts_empty_and_says_so_and_unchanged_patterns_keep_every_count() {
+    let world = World::default();
+    let windowed = |window| CircuitBreakerConfig {
+        failures: 100,
+        failure_rate: Some(Ratio::percent(50)),
+        window,
+        minimum_calls: 10,
+        ..CircuitBreakerConfig::default()
+    };
+    let config = breaker(windowed(Window::Calls(20)));
+    let policy = built(&world, &config);
+    fail(&policy, 9);
+    assert!(!policy.reload(&config).unwrap().windows_emptied);
+    assert_eq!(seen(&policy).circuit_breakers["orders"].failure_count, 9);
+    assert!(policy.reload(&breaker(windowed(Window::Calls(40)))).unwrap().windows_emptied);
+    fail(&policy, 1);
+    assert_eq!(policy.phase(), Some(Phase::Closed), "nine of ten are forgotten");
+    assert_eq!(policy.counts().calls.failed, 10, "the policy's own are not");
+}
+
+#[test]
+fn the_balance_of_the_budget_is_clamped() {
+    let world = World::default();
+    let with = |percent| PolicyConfig {
+        retry: Some(RetryConfig { budget: Ratio::percent(percent), ..RetryConfig::default() }),
+        ..PolicyConfig::default()
+    };
+    let policy = built(&world, &with(10));
+    for _ in 0..1_000 {
+        policy.run_blocking(|| Ok::<_, ()>(())).unwrap();
+    }
+    policy.reload(&with(1)).unwrap();
+    let stats = &seen(&policy).retry_managers["orders"];
+    assert_eq!((stats.balance, stats.total_requests), (13.0, 1_000));
+}
+
+#[test]
+fn an_added_pattern_starts_empty_and_ignores_calls_in_flight() {
+    let world = World::default();
+    let policy = built(&world, &PolicyConfig::default());
+    let failing: Vec<_> = (0..5)
+        .map(|_| {
+            let (policy, time) = (policy.clone(), world.time.clone());
+            Box::pin(async move {
+                policy
+                    .run(|| {
+                        let wait = time.sleep(SECOND);
+                        async move {
+                            wait.await;
+                            Err::<(), _>(())
+                        }
+                    })
+                    .await
+            }) as Pending
+        })
+        .collect();
+    let mut failing = failing;
+    assert!(failing.iter_mut().all(|call| poll(call).is_none()));
+    let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
+    let config = PolicyConfig { bulkhead: Some(one), ..breaker(CircuitBreakerConfig::default()) };
+    policy.reload(&config).unwrap();
+    world.time.advance(SECOND);
+    assert!(failing.iter_mut().all(|call| poll(call).is_some()));
+    assert_eq!(policy.phase(), Some(Phase::Closed), "it never admitted them");
+    let mut call = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut call).is_none());
+    assert_eq!(seen(&policy).bulkheads["orders"].active_calls, 1, "nor did the bulkhead");
+}
+
+#[test]
+fn who_waits_in_a_line_that_goes_is_let_through() {
+    let world = World::default();
+    let policy =
+        built(&world, &bulkhead(BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() }));
+    let mut holder = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut holder).is_none());
+    let ready = policy.clone();
+    let mut waiting: Pending = Box::pin(async move { ready.run(|| async { Ok(()) }).await });
+    assert!(poll(&mut waiting).is_none());
+    policy.reload(&PolicyConfig::default()).unwrap();
+    assert!(matches!(poll(&mut waiting), Some(Ok(()))));
+    drop(holder);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn limits_and_deadlines_follow() {
+    let world = World::default();
+    let limited = |capacity| PolicyConfig {
+        rate_limit: Some(RateLimitConfig {
+            capacity: Some(capacity),
+            ..RateLimitConfig::default()
+        }),
+        ..PolicyConfig::default()
+    };
+    let policy = built(&world, &limited(10));
+    for _ in 0..8 {
+        policy.run_blocking(|| Ok::<_, ()>(())).unwrap();
+    }
+    policy.reload(&limited(1)).unwrap();
+    policy.run_blocking(|| Ok::<_, ()>(())).unwrap();
+    let refused = policy.run_blocking(|| Ok::<_, ()>(()));
+    assert!(matches!(refused, Err(Error::Refused(_))), "two were left, one may be: {refused:?}");
+    policy.reload(&PolicyConfig { deadline: Some(10 * MS), ..PolicyConfig::default() }).unwrap();
+    let mut call = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut call).is_none());
+    world.time.advance(10 * MS);
+    assert!(matches!(poll(&mut call), Some(Err(Error::TimedOut(_)))));
+}
