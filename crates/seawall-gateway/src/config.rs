@@ -35,6 +35,8 @@ mod endpoint;
 mod flags;
 mod matching;
 mod preset;
+mod priority;
+mod rate_limit;
 mod raw;
 
 #[cfg(test)]
@@ -45,3 +47,5 @@ pub use consequences::Consequence;
 pub use endpoint::{EndpointConfig, EndpointError};
 pub use flags::FlagError;
 pub use matching::RouteMatch;
+pub use priority::PriorityBy;
+pub use rate_limit::{LimitBy, RouteLimitConfig};

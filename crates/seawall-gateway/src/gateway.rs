@@ -61,6 +61,9 @@ impl Gateway {
         for upstream in upstreams {
             registry.show(upstream as Arc<dyn Observed>);
         }
+        for limit in table.limits() {
+            registry.show(limit as Arc<dyn Observed>);
+        }
         let server = listen(config.listen, config.limits).await?;
         let admin = match config.admin {
             Some(address) => Some(listen(address, Limits::default()).await?),

@@ -3,9 +3,9 @@
 //! ```text
 //!   config ─▶ route, upstream            what is set, and what counts and learns
 //!
-//!   listen ─▶ framing ─▶ headers ─▶ pipeline ─▶ replay ─▶ pool ─▶ endpoint
+//!   listen ─▶ framing ─▶ headers ─▶ pipeline ─▶ limit ─▶ replay ─▶ pool ─▶ endpoint
 //!     ▲                                │ respond: what we answer ourselves
-//!     └────────── body ◀── headers ◀───┘◀───────────────────────────┘
+//!     └────────── body ◀── headers ◀───┘◀────────────────────────────────────┘
 //! ```
 //!
 //! [`Gateway`] binds, serves and drains. The order of the patterns is the engine's; `pipeline` is the life of
@@ -17,6 +17,7 @@ pub mod framing;
 mod gateway;
 pub mod headers;
 mod lengths;
+mod limit;
 pub mod listen;
 mod pipeline;
 pub mod pool;

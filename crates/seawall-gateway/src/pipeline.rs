@@ -1,8 +1,9 @@
 //! The life of a request.
 //!
 //! ```text
-//!   sound? ▸ headers, loop? ▸ route ▸ ┌ deadline ▸ retry ▸ pick ▸ breaker ▸ bulkhead ▸ attempt limit ┐ ▸ answer
-//!                                     └──────────── the engine, once per attempt: pool ──────────────┘
+//!   sound? ▸ headers, loop? ▸ route ▸ rate limit ▸
+//!      ┌ deadline ▸ retry ▸ pick ▸ breaker ▸ bulkhead ▸ attempt limit ┐ ▸ answer
+//!      └──────────── the engine, once per attempt: pool ──────────────┘
 //! ```
 //!
 //! What the engine holds for a call (the place in the bulkhead, the endpoint's judgement) lives on in the
@@ -27,6 +28,7 @@ use crate::{
     body::{BodyError, Guarded, Watch},
     framing,
     gateway::Inner,
+    limit::{Standing, TooMany},
     listen::Peer,
     pool::{Leased, SendError},
     replay::{Live, Replay, Upload},
@@ -38,6 +40,9 @@ use crate::{
 /// A body of ours, or an upstream's under guard.
 pub(crate) type AnswerBody = Either<Guarded<Leased<Replay<Live>>, Watching>, Full<Bytes>>;
 
+/// An upstream's answer, under guard.
+type Passed = Response<Guarded<Leased<Replay<Live>>, Watching>>;
+
 /// Answers a request, whatever happens.
 pub(crate) async fn answer(
     gateway: Arc<Inner>,
@@ -47,7 +52,13 @@ pub(crate) async fn answer(
     let method = request.method().clone();
     match forward(&gateway, request, peer).await {
         Ok(answer) => answer.map(Either::Left),
-        Err(Refused { own, retry_after }) => own.respond(&method, retry_after).map(Either::Right),
+        Err(Refused { own, retry_after, standing }) => {
+            let mut answer = own.respond(&method, retry_after);
+            if let Some(standing) = standing {
+                standing.write(answer.headers_mut());
+            }
+            answer.map(Either::Right)
+        }
     }
 }
 
@@ -55,12 +66,22 @@ pub(crate) async fn answer(
 struct Refused {
     own: Own,
     retry_after: Option<Duration>,
+    /// Where the request stands with the rate limit, if there is one.
+    standing: Option<Standing>,
 }
 
 impl Refused {
     /// With the time the machines know, or the default where they know none: what no time helps has neither.
     fn new(own: Own, known: Option<Duration>) -> Self {
-        Self { own, retry_after: own.retry_after_default().map(|default| known.unwrap_or(default)) }
+        let retry_after = own.retry_after_default().map(|default| known.unwrap_or(default));
+        Self { own, retry_after, standing: None }
+    }
+}
+
+/// The limit knows a time to come again, or that none helps.
+impl From<TooMany> for Refused {
+    fn from(TooMany { standing, retry_after }: TooMany) -> Self {
+        Self { own: Own::Limited, retry_after, standing: Some(standing) }
     }
 }
 
@@ -74,14 +95,34 @@ async fn forward(
     gateway: &Inner,
     mut request: Request<Incoming>,
     peer: Peer,
-) -> Result<Response<Guarded<Leased<Replay<Live>>, Watching>>, Refused> {
+) -> Result<Passed, Refused> {
     framing::check(&request)?;
     gateway.passage.request(&mut request, peer.addr.ip())?;
     let (head, body) = request.into_parts();
     let table = gateway.table();
     let route = table.find(&head).ok_or(Own::NoRoute)?.clone();
     drop(table);
+    // Before anything is kept or counted for the request: who asks too often costs this and no more.
+    let limit = route.limit.as_ref();
+    let standing = limit.map(|limit| limit.admit(&head.headers, peer.addr.ip())).transpose()?;
+    match call(gateway, route, head, body).await {
+        Ok(mut answer) => {
+            if let Some(standing) = standing {
+                standing.write(answer.headers_mut());
+            }
+            Ok(answer)
+        }
+        Err(refused) => Err(Refused { standing, ..refused }),
+    }
+}
 
+/// The call on a route: as many attempts as it takes.
+async fn call(
+    gateway: &Inner,
+    route: Arc<Route>,
+    head: request::Parts,
+    body: Incoming,
+) -> Result<Passed, Refused> {
     let clock = gateway.registry.clock();
     // A client that says nothing for as long as an upstream may not say anything is given up.
     let upload = if body.is_end_stream() {
@@ -91,7 +132,8 @@ async fn forward(
         Upload::new(live, route.config.replay_buffer, clock.clone())
     };
     let upload = Arc::new(upload);
-    let ask = Ask { repeat: repeat(&head), ..Ask::default() };
+    let priority = route.config.priority.of(&head.headers);
+    let ask = Ask { repeat: repeat(&head), priority, ..Ask::default() };
     let shared = RouteCall { route: route.clone(), upload: Arc::downgrade(&upload) };
     let operation =
         |attempt: seawall::Attempt<u16>| send(route.clone(), &head, &upload, attempt.pick);
@@ -172,7 +214,7 @@ fn refused(refusal: Refusal) -> Refused {
     };
     match refusal.reason {
         // It ends when an operator says so, and nobody knows when.
-        Reason::ForcedOpen => Refused { own, retry_after: None },
+        Reason::ForcedOpen => Refused { own, retry_after: None, standing: None },
         _ => Refused::new(own, refusal.retry_after),
     }
 }

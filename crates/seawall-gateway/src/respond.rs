@@ -9,8 +9,8 @@
 //!
 //! `Proxy-Status` is what tells such an answer from an upstream's own with the same status. `Retry-After`
 //! goes with every 502, 503 and 504, since these invite a client to come again and it should know when: the
-//! moment at which the first breaker admits again, or a second where no machine knows a moment. The others
-//! lie in the request, and waiting mends none of them. Answers to what was not understood close the
+//! moment at which the first breaker admits again, or a second where no machine knows a moment. A 429 has it
+//! from its limit, unless nothing ever passes that. The others lie in the request, and waiting mends none of them. Answers to what was not understood close the
 //! connection: where the next request begins on it is anyone's guess.
 
 use std::{
@@ -43,6 +43,8 @@ pub enum Own {
     Loop,
     /// No endpoint admits the request: breakers are open. 503.
     Unavailable,
+    /// There have been more requests than the rate limit allows. 429.
+    Limited,
     /// The bulkhead is full. 503.
     Full,
     /// This gateway has as many client connections as it may. 503, and the connection closes.
@@ -73,6 +75,7 @@ impl Own {
             Self::BrokenRequest => StatusCode::BAD_REQUEST,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable | Self::Full | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Dns | Self::Refused | Self::Reset | Self::Garbage | Self::Incomplete => {
                 StatusCode::BAD_GATEWAY
@@ -88,6 +91,7 @@ impl Own {
             Self::NoRoute => "destination_not_found",
             Self::Malformed(_) | Self::BrokenRequest | Self::SlowRequest => "http_request_error",
             Self::Loop => "proxy_loop_detected",
+            Self::Limited => "http_request_denied",
             Self::Unavailable => "destination_unavailable",
             Self::Full | Self::Crowded => "connection_limit_reached",
             Self::Dns => "dns_error",
@@ -109,6 +113,7 @@ impl Own {
             Self::BrokenRequest => "the request body broke off or is not valid",
             Self::SlowRequest => "the request body did not come in time",
             Self::Loop => "the request has passed this gateway before",
+            Self::Limited => "there have been more requests than the limit allows",
             Self::Unavailable => "no endpoint takes requests at the moment",
             Self::Full => "as many requests are in progress as may be",
             Self::Crowded => "as many connections are open as may be",
@@ -123,7 +128,7 @@ impl Own {
     }
 
     /// When to come again if nobody knows better: [`RETRY_AFTER_DEFAULT`] for what may pass, 502, 503 and 504.
-    /// `None` where waiting does not help, because the request itself is refused.
+    /// `None` where waiting does not help, because the request itself is refused, and for a rate limit: it knows.
     #[must_use]
     pub const fn retry_after_default(self) -> Option<Duration> {
         match self {
@@ -131,7 +136,8 @@ impl Own {
             | Self::Malformed(_)
             | Self::BrokenRequest
             | Self::SlowRequest
-            | Self::Loop => None,
+            | Self::Loop
+            | Self::Limited => None,
             Self::Unavailable
             | Self::Full
             | Self::Crowded
@@ -237,7 +243,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 /// Rounded up, so that nobody comes too early, and at least 1, since 0 would say "at once".
-fn whole_seconds(wait: Duration) -> u64 {
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     let begun = u64::from(wait.subsec_nanos() > 0);
     wait.as_secs().saturating_add(begun).max(1)
 }
@@ -332,6 +338,7 @@ mod tests {
             Own::BrokenRequest,
             Own::SlowRequest,
             Own::Loop,
+            Own::Limited,
             Own::Unavailable,
             Own::Full,
             Own::Crowded,

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use seawall::{
-    ByStatus, Classify, Invalid,
-    core::{Outcome, Plan, Retry, Verdict},
+    ByStatus, Classify, Clock, Invalid,
+    core::{Outcome, Verdict},
 };
 
 use crate::{
     config::{Config, RouteConfig},
+    limit::RouteLimit,
     pool::{Leased, SendError},
     replay::{Live, Replay},
     respond,
@@ -27,10 +28,10 @@ pub(crate) struct Table(Vec<Arc<Route>>);
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) config: RouteConfig,
+    pub(crate) limit: Option<Arc<RouteLimit>>,
     pub(crate) upstream: Arc<Upstream>,
     /// Its number among the routes of its upstream.
     pub(crate) view: usize,
-    pub(crate) plan: Plan,
     classify: ByAnswer,
 }
 
@@ -53,11 +54,17 @@ impl Table {
             let configs: Vec<_> = of_it.iter().map(|(_, route)| *route).collect();
             let upstream = Arc::new(Upstream::new(upstream, &configs, registry, seed)?);
             for (view, (place, route)) in of_it.into_iter().enumerate() {
-                routes[place] = Some(Arc::new(Route::new(route, upstream.clone(), view)?));
+                routes[place] =
+                    Some(Arc::new(Route::new(route, upstream.clone(), view, registry.clock())?));
             }
             upstreams.push(upstream);
         }
         Ok((Self(routes.into_iter().flatten().collect()), upstreams))
+    }
+
+    /// The rate limits of its routes.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = Arc<RouteLimit>> {
+        self.0.iter().filter_map(|route| route.limit.clone())
     }
 
     /// The first route that matches.
@@ -71,16 +78,22 @@ impl Table {
 }
 
 impl Route {
-    fn new(config: &RouteConfig, upstream: Arc<Upstream>, view: usize) -> Result<Self, Invalid> {
-        let plan = Plan {
-            deadline: config.deadline,
-            retry: config.retry.as_ref().map(Retry::new).transpose()?,
-            attempt: Some(config.timeout.attempt),
-            retry_timeouts: config.retry_on.timeout,
-            free_if_unreached: true,
-        };
+    fn new(
+        config: &RouteConfig,
+        upstream: Arc<Upstream>,
+        view: usize,
+        clock: &Clock,
+    ) -> Result<Self, Invalid> {
+        let limit =
+            config.rate_limit.as_ref().map(|limit| RouteLimit::new(&config.name, limit, clock));
         let classify = ByAnswer(ByStatus(config.retry_on.clone()));
-        Ok(Self { config: config.clone(), upstream, view, plan, classify })
+        Ok(Self {
+            config: config.clone(),
+            limit: limit.transpose()?.map(Arc::new),
+            upstream,
+            view,
+            classify,
+        })
     }
 
     /// What answers mean here.

@@ -9,13 +9,16 @@
 //! refusing endpoint of three into refusals for all, and a budget per route would let ten routes retry ten
 //! times as much. One visit sees all of them, so a call to an upstream takes two short locks like any other.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    task::Waker,
+};
 
 use seawall::{
     Clock, Driven, Invalid, Machines, Observed, Shell, Snapshot, Teller,
     core::{
-        AdaptiveTimeout, Bulkhead, Counts, Draw, EventRing, Instant, Parts, Picker, Plan,
-        RetryBudget, Shared,
+        AdaptiveTimeout, Bulkhead, Counts, Draw, EventRing, Instant, Line, Parts, Picker, Plan,
+        Retry, RetryBudget, Shared,
     },
     snapshot::{BulkheadStats, CircuitBreakerStats},
 };
@@ -49,6 +52,7 @@ pub(crate) struct UpstreamMachines {
 
 #[derive(Debug)]
 struct RouteMachines {
+    plan: Plan,
     bulkhead: Option<Bulkhead>,
     timeout: AdaptiveTimeout,
     counts: Counts,
@@ -65,8 +69,9 @@ impl Upstream {
         let name: Arc<str> = config.name.as_str().into();
         let endpoints: Arc<[Arc<str>]> =
             config.endpoints.iter().map(|endpoint| endpoint.authority.as_str().into()).collect();
+        let seed = seed.unwrap_or_else(seawall::random_seed);
         let machines = UpstreamMachines {
-            picker: Picker::new(endpoints.len(), config.circuit_breaker.as_ref())?,
+            picker: Picker::seeded(endpoints.len(), config.circuit_breaker.as_ref(), seed)?,
             budget: RetryBudget::new(config.retry_budget, config.retry_trickle),
             routes: routes
                 .iter()
@@ -86,7 +91,7 @@ impl Upstream {
             name,
             endpoints,
             pools,
-            shell: Shell::new(machines, teller, seed),
+            shell: Shell::new(machines, teller, Some(seed)),
             clock: registry.clock().clone(),
         })
     }
@@ -106,7 +111,15 @@ impl Upstream {
 
 impl RouteMachines {
     fn new(config: &RouteConfig) -> Result<Self, Invalid> {
+        let plan = Plan {
+            deadline: config.deadline,
+            retry: config.retry.as_ref().map(Retry::new).transpose()?,
+            attempt: Some(config.timeout.attempt),
+            retry_timeouts: config.retry_on.timeout,
+            free_if_unreached: true,
+        };
         Ok(Self {
+            plan,
             bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?,
             timeout: AdaptiveTimeout::new(config.timeout.clone())?,
             counts: Counts::default(),
@@ -121,8 +134,10 @@ impl Machines for UpstreamMachines {
 
     #[inline]
     fn parts(&mut self, route: usize) -> Parts<'_, Picker> {
-        let RouteMachines { bulkhead, timeout, counts } = &mut self.routes[route];
+        let RouteMachines { plan, bulkhead, timeout, counts } = &mut self.routes[route];
         Parts {
+            plan,
+            limiter: None,
             gate: &mut self.picker,
             budget: Some(&mut self.budget),
             bulkhead: bulkhead.as_mut(),
@@ -151,11 +166,6 @@ impl Shared for RouteCall {
     }
 
     #[inline]
-    fn plan(&self) -> &Plan {
-        &self.route.plan
-    }
-
-    #[inline]
     fn draw(&self) -> Draw {
         self.route.upstream.shell.draw()
     }
@@ -172,6 +182,14 @@ impl Shared for RouteCall {
 impl Driven for RouteCall {
     fn clock(&self) -> &Clock {
         &self.route.upstream.clock
+    }
+
+    fn park(&self, line: Line, place: usize, waker: &Waker) -> bool {
+        self.route.upstream.shell.park(self.route.view, line, place, waker)
+    }
+
+    fn forget(&self, line: Line, place: usize) {
+        self.route.upstream.shell.forget(self.route.view, line, place);
     }
 }
 

@@ -10,9 +10,9 @@ use std::{
 };
 
 use seawall::{
-    BulkheadConfig, ByStatus, CircuitBreakerConfig, Clock, ManualClock, Policy, PolicyConfig,
-    RetryConfig, Status, TimeoutConfig,
-    core::{Phase, Picker},
+    BulkheadConfig, ByStatus, CircuitBreakerConfig, Clock, ManualClock, Override, Policy,
+    PolicyConfig, RetryConfig, Status, TimeoutConfig,
+    core::{Phase, Picker, RateLimitConfig},
     snapshot::CircuitBreakerStats,
 };
 use serde_json::Value;
@@ -136,10 +136,10 @@ fn the_guides_statistics_can_be_produced() {
         api.run_blocking(|| Ok::<_, ()>(())).unwrap();
     }
     one_thousand_requests_with_45_retries(&registry);
-    let cache = PolicyConfig {
-        bulkhead: Some(BulkheadConfig { max_concurrent: 100 }),
-        ..PolicyConfig::default()
-    };
+    // The sample's bulkhead turns calls away at once.
+    let bulkhead =
+        BulkheadConfig { max_concurrent: 100, max_queue: 0, ..BulkheadConfig::default() };
+    let cache = PolicyConfig { bulkhead: Some(bulkhead), ..PolicyConfig::default() };
     let cache = policy(&registry, "cache", &cache);
     let mut running: Vec<_> =
         (0..105).map(|_| Box::pin(cache.run(pending::<Result<(), ()>>))).collect();
@@ -158,6 +158,7 @@ fn the_guides_statistics_can_be_produced() {
         ("/retry_managers/db/total_requests", 1000.into()),
         ("/retry_managers/db/total_retries", 45.into()),
         ("/retry_managers/db/retry_rate_percent", 4.5.into()),
+        ("/retry_managers/db/amplification", 1.045.into()),
         ("/retry_managers/db/within_budget", true.into()),
         ("/retry_managers/db/budget_percent", 10.0.into()),
         ("/bulkheads/cache/active_calls", 23.into()),
@@ -177,7 +178,15 @@ fn the_guides_other_keys_are_there() {
     let json: Value = serde_json::from_str(&json).unwrap();
     for (section, keys) in [
         ("circuit_breakers", &["name", "last_failure_time", "last_state_change"][..]),
-        ("bulkheads", &["name"]),
+        (
+            "circuit_breakers",
+            &["failure_rate_percent", "slow_rate_percent", "calls_in_window", "open_for_seconds"],
+        ),
+        ("circuit_breakers", &["override", "totals"]),
+        ("bulkheads", &["name", "queued", "queued_by_class", "admitted_by_class", "completed"]),
+        ("bulkheads", &["waits_over", "displaced", "hopeless", "abandoned"]),
+        ("rate_limiters", &["algorithm", "allowed", "rejected", "available"]),
+        ("rate_limiters", &["retry_after_seconds", "waiting"]),
         (
             "adaptive_timeouts",
             &["p50", "p95", "p99", "p999", "current_timeout_ms", "adaptive_enabled", "samples"],
@@ -236,9 +245,9 @@ fn a_breakers_gauge_reads_one_value_through_a_full_cycle() {
         api.run_blocking(|| Ok::<_, ()>(())).unwrap();
     }
     seen.push(state());
-    api.force(true);
+    api.force(Override::open("test"));
     seen.push(state());
-    api.force(false);
+    api.force(Override::closed("test"));
     seen.push(state());
     api.release();
     seen.push(state());
@@ -334,7 +343,7 @@ impl seawall::Observed for Upstream {
         let picker = Picker::new(1, Some(&CircuitBreakerConfig::default())).unwrap();
         let name = "orders 10.0.0.1:80".to_owned();
         for seen in picker.snapshot(self.0.now()) {
-            let stats = CircuitBreakerStats::new(&name, &seen.breaker.unwrap(), &self.0);
+            let stats = CircuitBreakerStats::new(&name, seen.breaker.as_ref().unwrap(), &self.0);
             snapshot.circuit_breakers.insert(name.clone(), stats);
             snapshot.endpoints.insert(name.clone(), seen.into());
         }
@@ -403,6 +412,7 @@ fn breaker() -> PolicyConfig {
 fn everything() -> PolicyConfig {
     PolicyConfig {
         deadline: None,
+        rate_limit: Some(RateLimitConfig::default()),
         retry: Some(at_once()),
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         bulkhead: Some(BulkheadConfig::default()),

@@ -26,7 +26,9 @@ async fn what_follows_from_a_right_file_is_told() {
         "right.toml: 2 routes to 2 upstreams\n  \
          route orders: if one endpoint hangs, another answers after at most 5.025s; \
          if all hang, the call ends after at most 15s\n  \
+         route orders: takes at most 100 requests at once, and up to 200 more wait, for each attempt at most 5s\n  \
          route users: if an endpoint hangs, the call ends after at most 5s\n  \
+         route users: takes at most 100 requests at once, and up to 200 more wait, for each attempt at most 5s\n  \
          upstream orders: when it fails, gets at most 1.1 attempts per request, and 3 retries every 10s\n  \
          upstream users: has one endpoint, and fails with it\n"
     );

@@ -8,7 +8,7 @@ use seawall::{
 };
 
 use super::{
-    EndpointConfig, RouteMatch,
+    EndpointConfig, PriorityBy, RouteLimitConfig, RouteMatch,
     raw::{Raw, RawRoute},
 };
 use crate::listen::Limits;
@@ -42,7 +42,8 @@ pub struct UpstreamConfig {
     pub name: String,
     /// At least one.
     pub endpoints: Vec<EndpointConfig>,
-    /// The breaker each endpoint has. Default on: 5 failures in a row, 5 s.
+    /// The breaker each endpoint has. Default on: 5 failures in a row or 50 % of at least 20 calls in 10 s; open for 5 s,
+    /// growing to 60 s.
     pub circuit_breaker: Option<CircuitBreakerConfig>,
     /// Retries per first attempt, for all routes together. Default 10 %; 0 to 1000 %.
     pub retry_budget: Ratio,
@@ -64,6 +65,10 @@ pub struct RouteConfig {
     pub matches: RouteMatch,
     /// The index of its upstream.
     pub upstream: usize,
+    /// Limit on requests, before anything else. Default none.
+    pub rate_limit: Option<RouteLimitConfig>,
+    /// How urgent its requests are. Default normal.
+    pub priority: PriorityBy,
     /// Limit on the time to the head of the answer. Default 15 s; `None` where `"none"` is written.
     pub deadline: Option<Duration>,
     /// Limits on one attempt. Default connect 1 s, read 10 s, attempt 5 s, none but `read` above the deadline.
@@ -72,7 +77,7 @@ pub struct RouteConfig {
     pub retry: Option<RetryConfig>,
     /// What is retried.
     pub retry_on: RetryOn,
-    /// Requests at once. Default 300.
+    /// Requests at once, and waiting for a place. Default 100, and 200 for up to 5 s.
     pub bulkhead: Option<BulkheadConfig>,
     /// Bytes of a request's body kept for another attempt. Default 64 KiB; at most 16 MiB.
     pub replay_buffer: usize,

@@ -2,16 +2,17 @@
 //!
 //! A limit bounds one attempt; what a client waits and what an upstream gets come from several settings
 //! together. These are upper bounds: each attempt runs into its limit, each delay is as long as its jitter
-//! allows, and a learned limit is at its cap.
+//! allows, and a learned limit is at its cap. Not in them is the wait for a place while the bulkhead is full, which
+//! is told apart.
 
 use std::{fmt, time::Duration};
 
 use seawall::{
-    Ratio, RetryConfig,
+    BulkheadConfig, Ratio, RetryConfig,
     core::{Backoff, Draw},
 };
 
-use super::{Config, RouteConfig};
+use super::{Config, PriorityBy, RouteConfig};
 
 /// Something that follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub enum Consequence {
         one: Option<Duration>,
         /// Until the call ends, if every attempt hangs.
         all: Duration,
+    },
+    /// How many requests come through, and what becomes of more.
+    Queue {
+        /// The route.
+        route: String,
+        /// The most at once: what is reserved for classes that none of its requests has is not for them.
+        at_once: u32,
+        /// The most that wait.
+        waiting: u32,
+        /// The longest that an attempt waits.
+        wait: Duration,
     },
     /// A route no request can take.
     Unreachable {
@@ -68,6 +80,17 @@ impl fmt::Display for Consequence {
                     "route {route}: if an endpoint hangs, the call ends after at most {all:?}"
                 )
             }
+            Self::Queue { route, at_once, waiting: 0, .. } => {
+                write!(
+                    f,
+                    "route {route}: takes at most {at_once} requests at once, and no more wait"
+                )
+            }
+            Self::Queue { route, at_once, waiting, wait } => write!(
+                f,
+                "route {route}: takes at most {at_once} requests at once, and up to {waiting} more wait, \
+                 for each attempt at most {wait:?}"
+            ),
             Self::Unreachable { route, by } => {
                 write!(
                     f,
@@ -101,6 +124,7 @@ impl Config {
                 self.upstreams.get(route.upstream).is_some_and(|up| up.endpoints.len() > 1);
             let (one, all) = failover(route, others);
             found.push(Consequence::Failover { route: route.name.clone(), one, all });
+            found.extend(route.bulkhead.as_ref().map(|bulkhead| queue(route, bulkhead)));
             let by = self.routes[..n].iter().find(|earlier| earlier.matches.covers(&route.matches));
             found.extend(by.map(|by| Consequence::Unreachable {
                 route: route.name.clone(),
@@ -142,14 +166,34 @@ fn failover(route: &RouteConfig, others: bool) -> (Option<Duration>, Duration) {
             strategy: retry.strategy.clone(),
             jitter: retry.jitter,
         };
+        let mut delay = Duration::ZERO;
         for k in 0..retry.max_retries {
             // The largest draw is the longest delay.
-            all = all.saturating_add(backoff.delay(k, Draw::new(u64::MAX)));
-            one = one.or(Some(all));
-            all = all.saturating_add(attempt);
+            delay = backoff.delay(k, delay, Draw::new(u64::MAX));
+            let start = all.saturating_add(delay);
+            if retry.max_elapsed.is_some_and(|limit| start > limit) {
+                break;
+            }
+            one = one.or(Some(start));
+            all = start.saturating_add(attempt);
         }
     }
     (one.filter(|one| others && *one < bound), all.min(bound))
+}
+
+/// A route of one class has what the others leave; where a header names the class, all of it can be in use.
+fn queue(route: &RouteConfig, bulkhead: &BulkheadConfig) -> Consequence {
+    let BulkheadConfig { max_concurrent, max_queue, max_wait, reserves, .. } = *bulkhead;
+    let others = match &route.priority {
+        PriorityBy::Class(class) => reserves.iter().sum::<u32>() - reserves[class.index()],
+        PriorityBy::Header(_) => 0,
+    };
+    Consequence::Queue {
+        route: route.name.clone(),
+        at_once: max_concurrent.saturating_sub(others),
+        waiting: max_queue,
+        wait: route.deadline.map_or(max_wait, |deadline| max_wait.min(deadline)),
+    }
 }
 
 fn retries(retry: Option<&RetryConfig>) -> u32 {

@@ -13,7 +13,10 @@
 //! | `retry.jitter` | 0.5 | full | many clients share one gateway |
 //! | `retry_trickle` | false | true | a quiet service may retry too |
 //! | `circuit_breaker.open_for` | 60 s | 5 s | the other endpoints carry the load meanwhile |
-//! | `bulkhead.max_concurrent` | 100 | 300 | there is no queue behind it |
+//! | `circuit_breaker.failure_rate` | none | 50 %, of 20 calls in 10 s | an endpoint that fails every other call never fails five in a row |
+//! | `circuit_breaker.max_open_for`, `.open_jitter` | none, 0 % | 60 s, 10 % | what stays down is probed less, and not by all gateways together |
+//! | `bulkhead.max_wait` | 30 s | 5 s | who waits longer has no time left for an attempt |
+//! | `bulkhead.max_run` | 30 s | none | the limits of an attempt bound it, and a download may take longer |
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -22,9 +25,10 @@ use std::{
 
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, Ratio, RetryConfig, RetryOn, TimeoutConfig,
+    Window,
 };
 
-use super::{EndpointConfig, RouteConfig, RouteMatch, UpstreamConfig};
+use super::{EndpointConfig, PriorityBy, RouteConfig, RouteMatch, UpstreamConfig};
 use crate::{pool::PoolLimits, replay::KEPT_BYTES_MAX};
 
 /// Loopback: a gateway is open to others only where that was written.
@@ -52,6 +56,8 @@ pub(super) fn route(name: String, upstream: usize) -> RouteConfig {
         name,
         matches: RouteMatch::default(),
         upstream,
+        rate_limit: None,
+        priority: PriorityBy::default(),
         deadline: Some(DEADLINE),
         timeout: timeout(Some(DEADLINE)),
         retry: Some(retry()),
@@ -62,11 +68,19 @@ pub(super) fn route(name: String, upstream: usize) -> RouteConfig {
 }
 
 pub(super) fn circuit_breaker() -> CircuitBreakerConfig {
-    CircuitBreakerConfig { open_for: Duration::from_secs(5), ..CircuitBreakerConfig::default() }
+    CircuitBreakerConfig {
+        failure_rate: Some(Ratio::percent(50)),
+        window: Window::Time(Duration::from_secs(10)),
+        minimum_calls: 20,
+        open_for: Duration::from_secs(5),
+        max_open_for: Some(Duration::from_secs(60)),
+        open_jitter: Ratio::percent(10),
+        ..CircuitBreakerConfig::default()
+    }
 }
 
 pub(super) fn bulkhead() -> BulkheadConfig {
-    BulkheadConfig { max_concurrent: 300 }
+    BulkheadConfig { max_wait: Duration::from_secs(5), max_run: None, ..BulkheadConfig::default() }
 }
 
 pub(super) fn retry() -> RetryConfig {

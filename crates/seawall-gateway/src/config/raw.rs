@@ -3,14 +3,17 @@
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use seawall::{
-    PolicyConfig, Ratio, RetryConfig, RetryOn, TimeoutConfig,
+    CircuitBreakerConfig, PolicyConfig, Ratio, RetryConfig, RetryOn, TimeoutConfig,
     config::{
-        BULKHEAD, CIRCUIT_BREAKER, MainKey, Pattern, RETRY, TIMEOUT, Table, Value, bulkhead,
-        circuit_breaker, retry, timeout,
+        CIRCUIT_BREAKER, MainKey, Pattern, RATE_LIMIT, RETRY, TIMEOUT, Table, Value,
+        bulkhead_or_preset, circuit_breaker, retry, timeout,
     },
 };
 
-use super::{EndpointConfig, RouteConfig, RouteMatch, UpstreamConfig, matching::MATCH, preset};
+use super::{
+    EndpointConfig, PriorityBy, RouteConfig, RouteLimitConfig, RouteMatch, UpstreamConfig,
+    matching::MATCH, preset,
+};
 use crate::listen::Limits;
 
 /// A whole file.
@@ -94,7 +97,7 @@ fn upstream(name: String, mut table: Table<'_>) -> UpstreamConfig {
     config.circuit_breaker = table.pattern("circuit_breaker", &CIRCUIT_BREAKER).on(
         true,
         preset::circuit_breaker(),
-        circuit_breaker,
+        breaker,
     );
     let budget = |value: &Value<'_>| {
         let right = "\"0%\" to \"1000%\" of first attempts";
@@ -109,6 +112,13 @@ fn upstream(name: String, mut table: Table<'_>) -> UpstreamConfig {
     table.later(&["health", "outlier"]);
     table.end();
     config
+}
+
+/// The preset's cap on the open period gives way to a longer period.
+fn breaker(table: Table<'_>, mut base: CircuitBreakerConfig) -> CircuitBreakerConfig {
+    let open_for = table.peek("open_for").and_then(|value| value.duration());
+    base.max_open_for = base.max_open_for.max(open_for);
+    circuit_breaker(table, base)
 }
 
 fn balance(value: &Value<'_>) -> Option<()> {
@@ -196,16 +206,22 @@ fn route<'r>(mut table: Table<'r>, name: Option<(&str, Value<'r>)>) -> RawRoute<
     if let Some(matches) = table.take("match").and_then(|value| value.table_with(&MATCH)) {
         config.matches = RouteMatch::read(matches);
     }
+    config.rate_limit = table.pattern("rate_limit", &RATE_LIMIT).on(
+        false,
+        RouteLimitConfig::default(),
+        RouteLimitConfig::read,
+    );
+    table.set("priority", PriorityBy::read, &mut config.priority);
     read_limits(&mut table, &mut config);
     let owner = upstream.as_ref().filter(|value| !value.is_list()).and_then(Value::text);
     read_retry(&mut table, &mut config, owner.unwrap_or("NAME"));
-    config.bulkhead = table.pattern("bulkhead", &BULKHEAD).on(true, preset::bulkhead(), bulkhead);
+    config.bulkhead = bulkhead_or_preset(&mut table, true, preset::bulkhead());
     let kept = |value: &Value<'_>| {
         let right = "0 to \"16MiB\": it is kept for every request";
         within(value, value.size()?, &(0..=REPLAY_BYTES_MAX), right)
     };
     table.set("replay_buffer", kept, &mut config.replay_buffer);
-    table.later(&["body_deadline", "fallback", "hedge", "idempotency", "rate_limit", "rollback"]);
+    table.later(&["body_deadline", "fallback", "hedge", "idempotency", "rollback"]);
     table.end();
     RawRoute { config, name: written, upstream }
 }
@@ -278,7 +294,7 @@ fn some_time(value: &Value<'_>) -> Option<Duration> {
     if time.is_zero() { value.expected("more than 0s") } else { Some(time) }
 }
 
-fn number(value: &Value<'_>, range: RangeInclusive<usize>) -> Option<usize> {
+pub(super) fn number(value: &Value<'_>, range: RangeInclusive<usize>) -> Option<usize> {
     let right = format_args!("{} to {}", range.start(), range.end());
     within(value, usize::try_from(value.count()?).ok()?, &range, right)
 }

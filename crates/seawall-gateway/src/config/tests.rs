@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Jitter, Ratio, RetryConfig, RetryOn, Strategy,
-    TimeoutConfig,
+    TimeoutConfig, Window,
 };
 
 use super::{Config, Consequence};
@@ -23,7 +23,7 @@ max_headers = 50
 [upstream.orders]
 endpoints = ["http://10.0.0.1:8080", { url = "http://orders.example" }]
 balance = "p2c_ewma"
-circuit_breaker = { failures = 7, open_for = "2s", half_open_calls = 1, successes = 1 }
+circuit_breaker = { failures = 7, failure_rate = "20%", over = "5s", minimum_calls = 9, open_for = "2s", max_open_for = "9s", open_jitter = "5%", half_open_calls = 1, successes = 1 }
 retry_budget = "20%"
 retry_trickle = false
 max_connections = 64
@@ -40,7 +40,7 @@ upstream = "orders"
 deadline = "8s"
 timeout = { connect = "500ms", read = "30s", attempt = "3s", adaptive = false, quantile = "p99", factor = 2, warm_up = 10, floor = "5ms" }
 retry = { max_retries = 1, base_delay = "50ms", max_delay = "2s", jitter = "equal", strategy = "linear", on = ["connect", "503"] }
-bulkhead = { max_concurrent = 9 }
+bulkhead = { max_concurrent = 9, max_queue = 3, max_wait = "2s", max_run = "20s", reserves = { high = 2 } }
 replay_buffer = "1MiB"
 
 [[route]]
@@ -94,8 +94,15 @@ fn everything_written_is_read() {
         orders.circuit_breaker,
         Some(CircuitBreakerConfig {
             failures: 7,
+            failure_rate: Some(Ratio::percent(20)),
+            slow_rate: None,
+            slow_after: None,
+            window: Window::Time(SECS(5)),
+            minimum_calls: 9,
             successes: 1,
             open_for: SECS(2),
+            max_open_for: Some(SECS(9)),
+            open_jitter: Ratio::percent(5),
             half_open_calls: 1,
             half_open_for: None,
         })
@@ -130,13 +137,24 @@ fn everything_written_is_read() {
             max_delay: SECS(2),
             jitter: Jitter::Equal,
             strategy: Strategy::Linear,
+            max_elapsed: None,
             budget: Ratio::percent(20),
             trickle: false,
         })
     );
     let on = RetryOn { connect: true, reset: false, timeout: false, statuses: vec![503] };
     assert_eq!(route.retry_on, on);
-    assert_eq!(route.bulkhead, Some(BulkheadConfig { max_concurrent: 9 }));
+    assert_eq!(
+        route.bulkhead,
+        Some(BulkheadConfig {
+            max_concurrent: 9,
+            max_queue: 3,
+            max_wait: SECS(2),
+            max_run: Some(SECS(20)),
+            priority: true,
+            reserves: [0, 2, 0, 0, 0],
+        })
+    );
     assert_eq!(route.replay_buffer, 1 << 20);
     assert_eq!((rest.name.as_str(), rest.upstream, rest.deadline), ("rest", 1, None));
     assert_eq!((&rest.retry, &rest.bulkhead, rest.replay_buffer), (&None, &None, 0));
@@ -160,8 +178,23 @@ fn what_is_not_written_is_the_preset() {
     assert_eq!((config.admin, config.shutdown_delay), (None, Duration::ZERO));
     assert_eq!((config.limits.drain, config.limits.connections_max), (SECS(25), 10_000));
     let upstream = &config.upstreams[0];
-    let breaker = upstream.circuit_breaker.as_ref().unwrap();
-    assert_eq!((breaker.failures, breaker.open_for), (5, SECS(5)));
+    assert_eq!(
+        upstream.circuit_breaker,
+        Some(CircuitBreakerConfig {
+            failures: 5,
+            failure_rate: Some(Ratio::percent(50)),
+            slow_rate: None,
+            slow_after: None,
+            window: Window::Time(SECS(10)),
+            minimum_calls: 20,
+            successes: 3,
+            open_for: SECS(5),
+            max_open_for: Some(SECS(60)),
+            open_jitter: Ratio::percent(10),
+            half_open_calls: 3,
+            half_open_for: None,
+        })
+    );
     assert_eq!((upstream.retry_budget, upstream.retry_trickle), (Ratio::percent(10), true));
     let route = &config.routes[0];
     assert_eq!(route.deadline, Some(SECS(15)));
@@ -175,13 +208,49 @@ fn what_is_not_written_is_the_preset() {
             max_delay: SECS(1),
             jitter: Jitter::Full,
             strategy: Strategy::Exponential,
+            max_elapsed: None,
             budget: Ratio::percent(10),
             trickle: true,
         })
     );
     assert_eq!(route.retry_on, RetryOn::default());
-    assert_eq!(route.bulkhead, Some(BulkheadConfig { max_concurrent: 300 }));
+    assert_eq!(
+        route.bulkhead,
+        Some(BulkheadConfig {
+            max_concurrent: 100,
+            max_queue: 200,
+            max_wait: SECS(5),
+            max_run: None,
+            priority: true,
+            reserves: [0; 5],
+        })
+    );
     assert_eq!(route.replay_buffer, 65_536);
+}
+
+#[test]
+fn what_is_written_of_a_pattern_leaves_the_rest_of_its_preset() {
+    for (route, max_concurrent, max_wait) in [
+        ("bulkhead = true", 100, SECS(5)),
+        ("bulkhead.max_queue = 0", 100, SECS(5)),
+        ("bulkhead = { max_concurrent = 2, max_wait = '1s' }", 2, SECS(1)),
+        ("bulkhead = 'database'", 20, SECS(30)),
+        ("bulkhead = 'file_operations'", 5, SECS(20)),
+    ] {
+        let read = good("", "", route).routes[0].bulkhead.clone().unwrap();
+        assert_eq!((read.max_concurrent, read.max_wait), (max_concurrent, max_wait), "{route}");
+    }
+    for (breaker, failure_rate, max_open_for) in [
+        ("{}", Some(Ratio::percent(50)), Some(SECS(60))),
+        ("{ open_for = '60s' }", Some(Ratio::percent(50)), Some(SECS(60))),
+        ("{ open_for = '2m' }", Some(Ratio::percent(50)), Some(SECS(120))),
+        ("{ open_for = '2m', max_open_for = 'none' }", Some(Ratio::percent(50)), None),
+        ("{ failure_rate = 'none' }", None, Some(SECS(60))),
+    ] {
+        let config = good("", &format!("circuit_breaker = {breaker}"), "");
+        let read = config.upstreams[0].circuit_breaker.as_ref().unwrap();
+        assert_eq!((read.failure_rate, read.max_open_for), (failure_rate, max_open_for));
+    }
 }
 
 #[test]
@@ -306,10 +375,20 @@ fn every_mistake_in_an_upstream_is_told() {
         ),
         ("max_connections = 0", "4:19: max_connections is 0, expected 1 to 1048576".into()),
         (
-            "circuit_breaker = { failures = 0, over = '10s' }",
+            "circuit_breaker = { failures = 0, over = 10, open_for = 1 }",
             "4:32: circuit_breaker.failures is 0, expected at least 1\n\
-             4:35: `circuit_breaker.over` is not supported yet"
+             4:57: circuit_breaker.open_for is 1, expected a duration in quotes such as \"250ms\", \"1.5s\" or \
+             \"1m30s\""
                 .into(),
+        ),
+        (
+            "circuit_breaker = { over = 10 }",
+            "4:19: circuit_breaker.minimum_calls is 20 by default, expected at least 1, at most the window's calls"
+                .into(),
+        ),
+        (
+            "circuit_breaker = { open_for = '2m', max_open_for = '1m' }",
+            "4:53: circuit_breaker.max_open_for is 60s, expected at least open_for".into(),
         ),
         (
             "retry_buget = '1%'",
@@ -406,7 +485,8 @@ fn every_mistake_in_a_route_is_told() {
         ),
         (
             "bulkhead = 9",
-            "8:12: bulkhead is 9, expected a table such as { max_concurrent = 9 }, true or false",
+            "8:12: bulkhead is 9, expected a table such as { max_concurrent = 9 }, true, false, \"database\", \
+             \"llm\", \"external_api\" or \"file_operations\"",
         ),
         (
             "retry = -1",
@@ -414,8 +494,11 @@ fn every_mistake_in_a_route_is_told() {
         ),
         ("match.headers = 'x'", "8:17: match.headers is \"x\", expected a table"),
         (
-            "bulkhead = { max_queue = 1, max_wait = '1s' }",
-            "8:14: `bulkhead.max_queue` is not supported yet\n8:29: `bulkhead.max_wait` is not supported yet",
+            "bulkhead = { max_queue = -1, max_wait = '0s', pool_threads = 4, reserves = { hi = 1 } }",
+            "8:26: bulkhead.max_queue is -1, expected a whole number, 0 to 4294967295\n\
+             8:41: bulkhead.max_wait is 0s, expected more than 0s\n\
+             8:47: `bulkhead.pool_threads` is not supported yet\n\
+             8:78: unknown field `bulkhead.reserves.hi`",
         ),
         (
             "replay_buffer = '64k'",
@@ -426,8 +509,8 @@ fn every_mistake_in_a_route_is_told() {
             "8:17: replay_buffer is \"1GiB\", expected 0 to \"16MiB\": it is kept for every request",
         ),
         (
-            "hedge = {}\nrate_limit = []\nidempotency = {}\nfallback = []\nbody_deadline = '1s'",
-            "8:1: `hedge` is not supported yet\n9:1: `rate_limit` is not supported yet\n10:1: `idempotency` is not supported yet\n11:1: `fallback` is not supported yet\n12:1: `body_deadline` is not supported yet",
+            "hedge = {}\nidempotency = {}\nfallback = []\nbody_deadline = '1s'",
+            "8:1: `hedge` is not supported yet\n9:1: `idempotency` is not supported yet\n10:1: `fallback` is not supported yet\n11:1: `body_deadline` is not supported yet",
         ),
         (
             "[[route]]\nname = 'r'\nupstream = 'upp'",
@@ -523,6 +606,7 @@ fn what_follows_is_told_with_its_figures() {
         [
             // Timeouts are not in this route's `retry.on`, so nothing follows a hang.
             "route orders: if an endpoint hangs, the call ends after at most 3s",
+            "route orders: takes at most 7 requests at once, and up to 3 more wait, for each attempt at most 2s",
             "route rest: if an endpoint hangs, the call ends after at most 5s",
             "upstream orders: when it fails, gets at most 1.2 attempts per request, and 3 retries once",
             "upstream plain: has one endpoint, and fails with it",
@@ -543,6 +627,37 @@ fn what_follows_is_told_with_its_figures() {
     assert_eq!(failover(jittered), (Some(micros(1_037_500)), micros(3_112_500)));
     assert_eq!(failover("deadline = '5s'"), (None, SECS(5)));
     assert_eq!(failover("retry.max_retries = 0"), (None, SECS(5)));
+    assert_eq!(failover("retry.max_elapsed = '4s'"), (None, SECS(5)), "no retry starts after that");
+    let once = "deadline = 'none'\nretry.max_elapsed = '6s'";
+    assert_eq!(failover(once), (Some(MS(5_025)), MS(10_025)));
+    let decorrelated = "timeout.attempt = '1s'\nretry = { jitter = 'decorrelated' }";
+    // Three times the delay before, and the first before it was the base.
+    assert_eq!(failover(decorrelated), (Some(MS(1_075)), MS(3_300)));
+    for (route, told) in [
+        (
+            "",
+            "takes at most 100 requests at once, and up to 200 more wait, for each attempt at most 5s",
+        ),
+        (
+            "deadline = '2s'\nbulkhead = 'llm'",
+            "takes at most 10 requests at once, and up to 100 more wait, for each attempt at most 2s",
+        ),
+        ("bulkhead.max_queue = 0", "takes at most 100 requests at once, and no more wait"),
+        (
+            "bulkhead = { max_concurrent = 9, max_queue = 1, reserves = { critical = 3, normal = 4 } }",
+            "takes at most 6 requests at once, and up to 1 more wait, for each attempt at most 5s",
+        ),
+        (
+            "priority = 'critical'\nbulkhead = { max_concurrent = 9, max_queue = 0, reserves = { critical = 3, low = 4 } }",
+            "takes at most 5 requests at once, and no more wait",
+        ),
+        (
+            "priority = 'header:x-class'\nbulkhead = { max_concurrent = 9, max_queue = 0, reserves = { low = 4 } }",
+            "takes at most 9 requests at once, and no more wait",
+        ),
+    ] {
+        assert_eq!(good("", two, route).consequences()[1].to_string(), format!("route r: {told}"));
+    }
 
     let extra = "[upstream.idle]\nendpoints = ['http://i']\n[[route]]\nname = 's'\nmatch.path = '/a'\nupstream = 'up'\nretry = false";
     assert_eq!(
@@ -550,7 +665,9 @@ fn what_follows_is_told_with_its_figures() {
         [
             "route r: if one endpoint hangs, another answers after at most 5.025s; if all hang, the call ends \
              after at most 15s",
+            "route r: takes at most 100 requests at once, and up to 200 more wait, for each attempt at most 5s",
             "route s: if an endpoint hangs, the call ends after at most 5s",
+            "route s: takes at most 100 requests at once, and up to 200 more wait, for each attempt at most 5s",
             "route s: never taken, since route r comes first and takes the same",
             "upstream idle: no route leads to it",
             "upstream up: when it fails, gets at most 1.1 attempts per request, and 3 retries every 10s",

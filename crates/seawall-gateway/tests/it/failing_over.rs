@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use seawall::Ratio;
 use seawall_gateway::Config;
 use tokio::task::JoinSet;
 
@@ -72,7 +73,8 @@ async fn a_dead_upstream_is_left_alone_until_the_moment_named_and_recovers_witho
     let dead = refusing();
     let addr = dead.addr;
     let proxy = Proxy::with(&[addr], |config| {
-        config.upstreams[0].circuit_breaker.as_mut().unwrap().open_for = open_for;
+        let breaker = config.upstreams[0].circuit_breaker.as_mut().unwrap();
+        (breaker.open_for, breaker.open_jitter) = (open_for, Ratio::ZERO);
     })
     .await;
     let mut client = Client::connect(proxy.addr).await;

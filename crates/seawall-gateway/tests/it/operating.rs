@@ -19,7 +19,11 @@ const POST: &str =
 #[tokio::test]
 async fn after_any_mixture_the_counts_agree_with_what_clients_and_upstreams_saw() {
     let upstreams = [Upstream::start(mixture(1)).await, Upstream::start(mixture(2)).await];
-    let proxy = Proxy::start(&[upstreams[0].addr, upstreams[1].addr]).await;
+    let proxy = Proxy::with(&[upstreams[0].addr, upstreams[1].addr], |config| {
+        // On a busy machine a learned limit may cut an attempt before a byte of it has been written.
+        config.routes[0].timeout.adaptive = false;
+    })
+    .await;
     let mut clients = JoinSet::new();
     for number in 0..8 {
         let addr = proxy.addr;

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use seawall::Ratio;
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::kit::{Act, Client, End, Proxy, Reads, Step, Upstream, refusing, until};
@@ -51,7 +52,11 @@ async fn one_endpoint_of_three_refusing_is_noticed_by_no_client() {
 async fn ten_open_streams_fill_ten_places_until_their_last_byte() {
     let upstream = Upstream::start([Act::then(HALF, Step::Hang)]).await;
     let gateway = Proxy::with(&[upstream.addr], |config| {
-        config.routes[0].bulkhead = Some(seawall::BulkheadConfig { max_concurrent: 10 });
+        config.routes[0].bulkhead = Some(seawall::BulkheadConfig {
+            max_concurrent: 10,
+            max_queue: 0,
+            ..seawall::BulkheadConfig::default()
+        });
     })
     .await;
     let mut open = Vec::new();
@@ -82,7 +87,10 @@ async fn ten_open_streams_fill_ten_places_until_their_last_byte() {
 #[tokio::test]
 async fn an_endpoint_that_always_cuts_bodies_opens_its_breaker() {
     let upstream = Upstream::start([Act::then(HALF, Step::Close)]).await;
-    let gateway = Proxy::start(&[upstream.addr]).await;
+    let gateway = Proxy::with(&[upstream.addr], |config| {
+        config.upstreams[0].circuit_breaker.as_mut().unwrap().open_jitter = Ratio::ZERO;
+    })
+    .await;
     for _ in 0..5 {
         let mut client = Client::connect(gateway.addr).await;
         client.say(GET).await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::{message, within};
@@ -24,6 +24,14 @@ pub(crate) enum End {
 impl Client {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let stream = within("connect", TcpStream::connect(addr)).await.unwrap();
+        Self { stream, heard: Vec::new() }
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) async fn connect_from(source: &str, addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
+        let stream = within("connect", socket.connect(addr)).await.unwrap();
         Self { stream, heard: Vec::new() }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use seawall::{
     Registry,
-    snapshot::{CallStats, CircuitBreakerStats, EndpointStats},
+    snapshot::{CallStats, CircuitBreakerStats, EndpointStats, RateLimiterStats},
 };
 use seawall_gateway::{Config, Gateway};
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
@@ -58,6 +58,11 @@ impl Proxy {
         self.registry.snapshot().bulkheads.into_values().map(|bulkhead| bulkhead.active_calls).sum()
     }
 
+    /// Requests that wait for a place in it.
+    pub(crate) fn queued(&self) -> u32 {
+        self.registry.snapshot().bulkheads.into_values().map(|bulkhead| bulkhead.queued).sum()
+    }
+
     /// Retries the budget paid for.
     pub(crate) fn retries(&self) -> u64 {
         self.registry.snapshot().retry_managers.into_values().map(|retry| retry.total_retries).sum()
@@ -74,6 +79,11 @@ impl Proxy {
 
     pub(crate) fn breaker(&self, addr: SocketAddr) -> CircuitBreakerStats {
         self.registry.snapshot().circuit_breakers.remove(&format!("default {addr}")).unwrap()
+    }
+
+    /// The rate limit of the only route.
+    pub(crate) fn limit(&self) -> RateLimiterStats {
+        self.registry.snapshot().rate_limiters.remove("default").unwrap()
     }
 
     /// Tells it to stop.
