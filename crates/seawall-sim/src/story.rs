@@ -1,0 +1,194 @@
+//! What a run gives back: a row per second, totals, and a picture of both in text.
+
+use core::fmt::Write as _;
+
+use seawall_core::Priority;
+
+/// How a scenario went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// The scenario's name.
+    pub name: String,
+    /// The seed that tells this story again.
+    pub seed: u64,
+    /// A row per second of traffic.
+    pub rows: Vec<Row>,
+    /// The whole run, to the end of the last call.
+    pub totals: Totals,
+}
+
+/// One second. A call counts as offered when it comes, and otherwise when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Calls that came, users who came again included.
+    pub offered: u64,
+    /// Attempts sent.
+    pub attempts: u64,
+    /// Calls that ended well.
+    pub good: u64,
+    /// Calls that failed or ran out of time.
+    pub failed: u64,
+    /// Calls refused before anything was sent.
+    pub refused: u64,
+    /// Jobs waiting at all dependencies when the second ends.
+    pub queue: u64,
+    /// The most jobs that waited or worked at one dependency in this second.
+    pub peak: u64,
+    /// Breakers open when the second ends.
+    pub open: u64,
+    /// Breakers half-open when the second ends.
+    pub half_open: u64,
+    /// All breakers.
+    pub breakers: u64,
+}
+
+/// The whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Calls that came.
+    pub offered: u64,
+    /// Attempts sent.
+    pub attempts: u64,
+    /// Calls that ended well.
+    pub good: u64,
+    /// Calls that failed or ran out of time.
+    pub failed: u64,
+    /// Calls refused before anything was sent.
+    pub refused: u64,
+    /// Calls whose caller left.
+    pub left: u64,
+    /// Answers to attempts that nobody waited for any more.
+    pub wasted: u64,
+    /// Calls that came and calls that ended well, by class, the most urgent first.
+    pub classes: [(u64, u64); Priority::ALL.len()],
+    /// Events of the simulation.
+    pub events: u64,
+}
+
+impl Story {
+    /// The share of calls that ended well among those offered in the last `seconds`; 1 if none was.
+    #[must_use]
+    pub fn goodput_of_last(&self, seconds: usize) -> f64 {
+        self.goodput(self.rows.len().saturating_sub(seconds)..self.rows.len())
+    }
+
+    /// The same for any seconds of the run.
+    #[must_use]
+    pub fn goodput(&self, seconds: core::ops::Range<usize>) -> f64 {
+        let rows = self.rows.get(seconds).unwrap_or_default();
+        let (good, offered) = (sum(rows, |row| row.good), sum(rows, |row| row.offered));
+        if offered == 0 { 1.0 } else { good as f64 / offered as f64 }
+    }
+
+    /// How many seconds after second `from` the goodput is first, and for `seconds` seconds together, above nine
+    /// tenths; `None`: never.
+    #[must_use]
+    pub fn recovered_after(&self, from: usize, seconds: usize) -> Option<usize> {
+        let ends = self.rows.len().saturating_sub(seconds);
+        (from..=ends).find(|at| self.goodput(*at..at + seconds) > 0.9).map(|at| at - from)
+    }
+
+    /// A bar per second for each figure, and the totals. Plain text, 11 columns and one per second.
+    #[must_use]
+    pub fn chart(&self) -> String {
+        let calls = [
+            ("offered", column(&self.rows, |row| row.offered)),
+            ("attempts", column(&self.rows, |row| row.attempts)),
+            ("good", column(&self.rows, |row| row.good)),
+            ("failed", column(&self.rows, |row| row.failed)),
+            ("refused", column(&self.rows, |row| row.refused)),
+        ];
+        let most = calls.iter().flat_map(|(_, column)| column).max().copied().unwrap_or(0);
+        let mut text = String::new();
+        for (name, column) in &calls {
+            line(&mut text, name, column, most);
+        }
+        let queue = column(&self.rows, |row| row.queue);
+        let longest = queue.iter().max().copied().unwrap_or(0);
+        line(&mut text, "queue", &queue, longest);
+        let phases: String = self.rows.iter().map(phase).collect();
+        let totals = &self.totals;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {:<9}{phases}", "breakers");
+        let _ = writeln!(text, "  full bar: {most} calls a second, {longest} jobs waiting");
+        let _ = writeln!(
+            text,
+            "  offered {}, attempts {}, good {}, failed {}, refused {}, answered to nobody {}",
+            totals.offered,
+            totals.attempts,
+            totals.good,
+            totals.failed,
+            totals.refused,
+            totals.wasted
+        );
+        text
+    }
+}
+
+fn column(rows: &[Row], of: fn(&Row) -> u64) -> Vec<u64> {
+    rows.iter().map(of).collect()
+}
+
+fn sum(rows: &[Row], of: fn(&Row) -> u64) -> u64 {
+    rows.iter().map(of).sum()
+}
+
+fn line(text: &mut String, name: &str, column: &[u64], most: u64) {
+    let bars: String = column.iter().map(|n| bar(*n, most)).collect();
+    let _ = writeln!(text, "  {name:<9}{bars}");
+}
+
+/// Nothing is blank, and anything at all is at least the lowest bar.
+fn bar(n: u64, most: u64) -> char {
+    match (n * BARS.len() as u64).div_ceil(most.max(1)) {
+        0 => ' ',
+        height => BARS[(height as usize - 1).min(BARS.len() - 1)],
+    }
+}
+
+/// What most of the breakers that are not closed do; a dot if all are closed, blank if there is none.
+const fn phase(row: &Row) -> char {
+    match (row.breakers, row.open, row.half_open) {
+        (0, ..) => ' ',
+        (_, 0, 0) => '.',
+        (_, open, half_open) if open >= half_open => 'o',
+        _ => 'h',
+    }
+}
+
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story(good: &[u64]) -> Story {
+        let row = |n: &u64| Row { offered: 100, good: *n, breakers: 1, ..Row::default() };
+        let rows = good.iter().map(row).collect();
+        Story { name: "a story".into(), seed: 1, rows, totals: Totals::default() }
+    }
+
+    #[test]
+    fn goodput_and_recovery_are_read_off_the_rows() {
+        let story = story(&[100, 0, 0, 95, 20, 95, 97]);
+        assert_eq!(story.goodput(0..2), 0.5);
+        assert_eq!(story.goodput_of_last(2), 0.96);
+        assert_eq!(story.goodput_of_last(100), story.goodput(0..7));
+        assert_eq!(story.recovered_after(1, 1), Some(2));
+        assert_eq!(story.recovered_after(1, 2), Some(4));
+        assert_eq!(story.recovered_after(1, 3), None);
+    }
+
+    #[test]
+    fn the_picture_shows_what_the_rows_say() {
+        let mut story = story(&[100, 1, 0]);
+        story.rows[1].open = 1;
+        story.rows[2].half_open = 1;
+        let chart = story.chart();
+        let lines: Vec<&str> = chart.lines().collect();
+        assert_eq!(lines[0], "  offered  ███");
+        assert_eq!(lines[2], "  good     █▁ ");
+        assert_eq!(lines[6], "  breakers .oh");
+        assert_eq!(lines[7], "  full bar: 100 calls a second, 0 jobs waiting");
+    }
+}
