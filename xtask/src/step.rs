@@ -1,8 +1,8 @@
 //! One command line: printed, then run from the root of the repository.
 
 use std::{
-    env, fmt,
-    path::Path,
+    env, fmt, io,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -86,6 +86,26 @@ pub(crate) fn run_all(steps: &[Step]) -> bool {
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// Where the proofs keep their copies and builds; beside all else that is built, so that git does not see it.
+pub(crate) fn scratch() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(target).join("xtask")
+}
+
+/// The files git tracks or would track, from the root of the repository.
+pub(crate) fn tracked() -> io::Result<Vec<PathBuf>> {
+    let listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let mut git = Command::new("git");
+    let output = git.args(["-c", "safe.directory=*"]).args(listing).current_dir(root()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other("git does not list the files"));
+    }
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let files = listed.split_terminator('\0').map(PathBuf::from);
+    // A file that is gone and not yet committed as gone is still listed.
+    Ok(files.filter(|file| root().join(file).is_file()).collect())
 }
 
 fn count(steps: usize) -> String {
