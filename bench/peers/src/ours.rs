@@ -49,7 +49,8 @@ impl Ours {
 
     /// Every pattern, and the bulkhead's only place taken.
     pub(crate) fn crowded() -> Self {
-        let ours = Self::build(full(BulkheadConfig { max_concurrent: 1 }));
+        let ours =
+            Self::build(full(BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() }));
         let holder = ours.clone();
         crate::measure::begin_and_keep(async move { holder.call(Operation::Hanging).await });
         ours

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use seawall_core::{Admission, CircuitBreaker, CircuitBreakerConfig, End, Instant, Outcome};
+use seawall_core::{CircuitBreaker, CircuitBreakerConfig, End, Instant, Outcome};
 
 use crate::{
     by_hand::{self, ByHand},
@@ -237,7 +237,7 @@ fn stack(stack: impl Stack, operation: Operation) -> Contender {
 
 fn admit_and_report(breaker: &mut CircuitBreaker, now: Instant) -> bool {
     let _ = breaker.advance(now);
-    let Admission::Go(permit) = breaker.admit(now) else { return false };
+    let Ok(permit) = breaker.admit(now) else { return false };
     let end = End::new(std::hint::black_box(Outcome::Success), Duration::ZERO);
     breaker.report(permit, end, now).is_none()
 }
