@@ -83,7 +83,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// Uses this clock instead of a fast one of its own.
+    /// Uses this clock instead of the fast one.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self

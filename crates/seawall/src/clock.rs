@@ -12,7 +12,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -24,30 +24,58 @@ use pin_project_lite::pin_project;
 use seawall_core::Instant;
 use tokio::time::Sleep;
 
-/// A monotonic clock. Cheap to clone; clones show the same time.
+/// A monotonic clock. Cheap to clone. Two are equal if they are one: they show the same time, always.
+///
+/// ```
+/// use seawall::{Clock, ManualClock};
+///
+/// assert_eq!(Clock::fast(), Clock::fast()); // a process has one
+/// assert_ne!(Clock::manual(&ManualClock::new()), Clock::manual(&ManualClock::new()));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Clock(Kind);
 
+/// Two words each, so that a clock can travel with every attempt.
 #[derive(Clone, Debug)]
 enum Kind {
-    Fast { clock: quanta::Clock, origin: u64, wall: SystemTime },
-    Tokio { origin: tokio::time::Instant, wall: SystemTime },
+    Fast(&'static Fast),
+    Tokio(Arc<Paused>),
     Manual(ManualClock),
 }
 
+/// The one fast clock of the process: an instant means the same to all that go by it.
+#[derive(Debug)]
+struct Fast {
+    clock: quanta::Clock,
+    origin: u64,
+    wall: SystemTime,
+}
+
+/// A clock that its runtime can stop. Each runtime has its own time, so no two runtimes can share one.
+#[derive(Debug)]
+struct Paused {
+    origin: tokio::time::Instant,
+    wall: SystemTime,
+}
+
 impl Clock {
-    /// The default: about 10 ns to read where the processor's counter is reliable.
+    /// The default: about 10 ns to read where the processor's counter is reliable. The process has one, which starts
+    /// when it is first asked for.
     #[must_use]
     pub fn fast() -> Self {
-        let clock = quanta::Clock::new();
-        let origin = clock.raw();
-        Self(Kind::Fast { clock, origin, wall: SystemTime::now() })
+        Self(Kind::Fast(FAST.get_or_init(|| {
+            let clock = quanta::Clock::new();
+            let origin = clock.raw();
+            Fast { clock, origin, wall: SystemTime::now() }
+        })))
     }
 
-    /// Tokio's clock, which `tokio::time::pause` stops.
+    /// Tokio's clock, which `tokio::time::pause` stops. A new one each time: policies that call each other are given
+    /// clones of one.
     #[must_use]
     pub fn tokio() -> Self {
-        Self(Kind::Tokio { origin: tokio::time::Instant::now(), wall: SystemTime::now() })
+        let (origin, wall) = (tokio::time::Instant::now(), SystemTime::now());
+        Self(Kind::Tokio(Arc::new(Paused { origin, wall })))
     }
 
     /// A clock that `manual` moves.
@@ -56,15 +84,15 @@ impl Clock {
         Self(Kind::Manual(manual.clone()))
     }
 
-    /// The time now, counted from when the clock was made.
+    /// The time now, counted from when the clock started.
     #[inline]
     #[must_use]
     pub fn now(&self) -> Instant {
         match &self.0 {
-            Kind::Fast { clock, origin, .. } => {
+            Kind::Fast(Fast { clock, origin, .. }) => {
                 Instant::from_nanos(clock.delta_as_nanos(*origin, clock.raw()))
             }
-            Kind::Tokio { origin, .. } => after_origin(origin.elapsed()),
+            Kind::Tokio(paused) => Instant::ORIGIN + paused.origin.elapsed(),
             Kind::Manual(manual) => {
                 #[cfg(test)]
                 manual.0.reads.fetch_add(1, Ordering::Relaxed);
@@ -73,11 +101,12 @@ impl Clock {
         }
     }
 
-    /// The same moment on the calendar, by the system's clock when this one was made.
+    /// The same moment on the calendar, by the system's clock when this one started.
     #[must_use]
     pub fn wall(&self, at: Instant) -> SystemTime {
         let wall = match &self.0 {
-            Kind::Fast { wall, .. } | Kind::Tokio { wall, .. } => *wall,
+            Kind::Fast(fast) => fast.wall,
+            Kind::Tokio(paused) => paused.wall,
             Kind::Manual(manual) => manual.0.wall,
         };
         wall.checked_add(at.since(Instant::ORIGIN)).unwrap_or(wall)
@@ -100,7 +129,7 @@ impl Clock {
                     std::thread::park();
                 }
             }
-            Kind::Fast { .. } | Kind::Tokio { .. } => loop {
+            Kind::Fast(_) | Kind::Tokio(_) => loop {
                 if parker.take() {
                     return false;
                 }
@@ -113,6 +142,19 @@ impl Clock {
         }
     }
 }
+
+impl PartialEq for Clock {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::Fast(_), Kind::Fast(_)) => true,
+            (Kind::Tokio(one), Kind::Tokio(other)) => one.origin == other.origin,
+            (Kind::Manual(one), Kind::Manual(other)) => Arc::ptr_eq(&one.0, &other.0),
+            (Kind::Fast(_) | Kind::Tokio(_) | Kind::Manual(_), _) => false,
+        }
+    }
+}
+
+impl Eq for Clock {}
 
 /// Wakes a thread that blocks.
 #[derive(Debug)]
@@ -146,10 +188,6 @@ impl Default for Clock {
     }
 }
 
-fn after_origin(elapsed: Duration) -> Instant {
-    Instant::ORIGIN + elapsed
-}
-
 pin_project! {
     /// One wait at a time on a [`Clock`], always the same one; nothing is armed before it is polled.
     #[project = Armed]
@@ -175,7 +213,7 @@ impl Timer {
                 (Armed::Manual { place }, _) => return place.poll_until(at, cx),
                 (Armed::Sleeping { until, sleep }, _) if *until == at => return sleep.poll(cx),
                 (_, Kind::Manual(manual)) => self.set(Self::Manual { place: manual.place() }),
-                (_, Kind::Fast { .. } | Kind::Tokio { .. }) => {
+                (_, Kind::Fast(_) | Kind::Tokio(_)) => {
                     let wait = at.since(clock.now());
                     if wait.is_zero() {
                         return Poll::Ready(());
@@ -319,5 +357,33 @@ impl Drop for Place {
 impl Default for ManualClock {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+static FAST: OnceLock<Fast> = OnceLock::new();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_fast_clocks_are_one_and_show_one_time() {
+        let (one, other) = (Clock::fast(), Clock::fast());
+        assert_eq!(one, other);
+        let times = [one.now(), other.now(), one.now(), other.now()];
+        assert!(times.is_sorted(), "{times:?}");
+        assert_eq!(one.wall(times[0]), other.wall(times[0]));
+    }
+
+    #[test]
+    fn a_clock_is_equal_to_its_clones_alone() {
+        let (manual, other) = (ManualClock::new(), ManualClock::new());
+        let clocks = [Clock::fast(), Clock::tokio(), Clock::manual(&manual), Clock::manual(&other)];
+        for (n, one) in clocks.iter().enumerate() {
+            for (m, other) in clocks.iter().enumerate() {
+                assert_eq!(one == &other.clone(), n == m, "{one:?} {other:?}");
+            }
+        }
+        assert_eq!(Clock::manual(&manual), Clock::manual(&manual.clone()));
     }
 }
