@@ -1,21 +1,34 @@
 //! One call with what its caller knows: a deadline of its own, that the operation must not be repeated.
 
-use std::{future::Future, task::Poll, time::Duration};
+use std::{future::Future, sync::Arc, task::Poll, time::Duration};
 
-use seawall_core::{Ask, Event, Finish, Priority, Repeat, Verdict};
+use seawall_core::{Ask, Event, Finish, Gate, Priority, Repeat, Verdict};
 
 use crate::{
-    Attempt, Classify, Ending, Error, Held, History, Plain, Policy, Refused, TimedOut, blocking,
+    Attempt, Classify, Driven, Ending, Error, Held, History, Plain, Policy, Refused, TimedOut,
+    blocking,
     guard::Guard,
     pooled,
     run::{self, Door},
 };
 
+/// What a call can be made under: a policy.
+pub trait Protection: Driven<Gate: Gate<Pick = ()>> + Clone {
+    /// Its name, as refusals tell it.
+    fn name(&self) -> &Arc<str>;
+
+    /// Runs a job on a thread of its own, as soon as one is free.
+    fn submit(&self, job: Box<dyn FnOnce() + Send>);
+
+    /// Counts a job that is left to itself.
+    fn abandon_job(&self);
+}
+
 /// One call about to be made. Made by [`Policy::call`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing runs before `run`"]
-pub struct Caller<'p, C = Plain> {
-    policy: &'p Policy,
+pub struct Caller<'p, C = Plain, S = Policy> {
+    shared: &'p S,
     classify: &'p C,
     deadline: Option<Duration>,
     repeat: Repeat,
@@ -23,10 +36,10 @@ pub struct Caller<'p, C = Plain> {
     cost: u32,
 }
 
-impl<'p, C> Caller<'p, C> {
-    pub(crate) const fn new(policy: &'p Policy, classify: &'p C) -> Self {
+impl<'p, C, S: Protection> Caller<'p, C, S> {
+    pub(crate) const fn new(shared: &'p S, classify: &'p C) -> Self {
         Self {
-            policy,
+            shared,
             classify,
             deadline: None,
             repeat: Repeat::Always,
@@ -60,9 +73,9 @@ impl<'p, C> Caller<'p, C> {
     }
 
     /// Judges the answer by `classify`.
-    pub fn classify<D>(self, classify: &'p D) -> Caller<'p, D> {
-        let Self { policy, deadline, repeat, priority, cost, .. } = self;
-        Caller { policy, classify, deadline, repeat, priority, cost }
+    pub fn classify<D>(self, classify: &'p D) -> Caller<'p, D, S> {
+        let Self { shared, deadline, repeat, priority, cost, .. } = self;
+        Caller { shared, classify, deadline, repeat, priority, cost }
     }
 
     /// As [`Policy::run`].
@@ -89,7 +102,7 @@ impl<'p, C> Caller<'p, C> {
         Fut: Future<Output = Result<T, E>>,
     {
         let ask = self.ask();
-        run::run::<Plainly, _, _, _, _, _, _>(self.policy, ask, self.classify, operation)
+        run::run::<Plainly, _, _, _, _, _, _>(self.shared, ask, self.classify, operation)
     }
 
     /// As [`run_with`](Self::run_with), and what there is to tell of a good call too: how many attempts it took, what
@@ -104,7 +117,7 @@ impl<'p, C> Caller<'p, C> {
         Fut: Future<Output = Result<T, E>>,
     {
         let ask = self.ask();
-        run::run::<Reporting, _, _, _, _, _, _>(self.policy, ask, self.classify, operation)
+        run::run::<Reporting, _, _, _, _, _, _>(self.shared, ask, self.classify, operation)
     }
 
     /// As [`Policy::run_pooled`].
@@ -118,24 +131,24 @@ impl<'p, C> Caller<'p, C> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let (policy, ask) = (self.policy, self.ask());
-        let ending = pooled::run_pooled(policy, ask, self.classify, operation);
-        answer(policy, ending)
+        let (shared, ask) = (self.shared, self.ask());
+        let ending = pooled::run_pooled(shared, ask, self.classify, operation);
+        answer(shared, ending)
     }
 
     /// As [`Policy::run_held`].
     ///
     /// # Errors
     /// As [`Policy::run`].
-    pub async fn run_held<T, E, F, Fut>(self, operation: F) -> Result<(T, Held<Policy>), Error<E>>
+    pub async fn run_held<T, E, F, Fut>(self, operation: F) -> Result<(T, Held<S>), Error<E>>
     where
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let (policy, ask) = (self.policy, self.ask());
-        let (ending, held) = run::run_held(policy.clone(), ask, self.classify, operation).await;
-        answer(policy, ending).map(|answer| (answer, held))
+        let (shared, ask) = (self.shared, self.ask());
+        let (ending, held) = run::run_held(shared.clone(), ask, self.classify, operation).await;
+        answer(shared, ending).map(|answer| (answer, held))
     }
 
     /// As [`Policy::run_blocking`].
@@ -147,16 +160,16 @@ impl<'p, C> Caller<'p, C> {
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Result<T, E>,
     {
-        let (policy, ask) = (self.policy, self.ask());
-        let ending = blocking::run_blocking(policy, ask, self.classify, operation);
-        answer(policy, ending)
+        let (shared, ask) = (self.shared, self.ask());
+        let ending = blocking::run_blocking(shared, ask, self.classify, operation);
+        answer(shared, ending)
     }
 
     fn ask(&self) -> Ask {
         let Self { repeat, priority, cost, .. } = *self;
         let ask = Ask { repeat, priority, cost, ..Ask::default() };
         match self.deadline {
-            Some(deadline) => Ask { give_up_at: self.policy.clock().now() + deadline, ..ask },
+            Some(deadline) => Ask { give_up_at: self.shared.clock().now() + deadline, ..ask },
             None => ask,
         }
     }
@@ -165,7 +178,7 @@ impl<'p, C> Caller<'p, C> {
 /// The door of functions: a value or an error, and nothing held.
 struct Plainly;
 
-impl<T, E> Door<&Policy, T, E> for Plainly {
+impl<S: Protection, T, E> Door<&S, T, E> for Plainly {
     type Out = Result<T, Error<E>>;
 
     #[inline]
@@ -179,8 +192,8 @@ impl<T, E> Door<&Policy, T, E> for Plainly {
     }
 
     #[inline]
-    fn ended(guard: &mut Option<Guard<&Policy>>, ending: Ending<T, E>) -> Poll<Self::Out> {
-        guard.as_ref().map_or(Poll::Pending, |guard| Poll::Ready(answer(guard.shared(), ending)))
+    fn ended(guard: &mut Option<Guard<&S>>, ending: Ending<T, E>) -> Poll<Self::Out> {
+        guard.as_ref().map_or(Poll::Pending, |guard| Poll::Ready(answer(*guard.shared(), ending)))
     }
 }
 
@@ -199,7 +212,7 @@ pub struct Report {
 /// The door of functions, with a report.
 struct Reporting;
 
-impl<T, E> Door<&Policy, T, E> for Reporting {
+impl<S: Protection, T, E> Door<&S, T, E> for Reporting {
     type Out = (Result<T, Error<E>>, Report);
 
     fn event(attempt: u8, verdict: Verdict) -> Event {
@@ -210,7 +223,7 @@ impl<T, E> Door<&Policy, T, E> for Reporting {
         Err(value)
     }
 
-    fn ended(guard: &mut Option<Guard<&Policy>>, ending: Ending<T, E>) -> Poll<Self::Out> {
+    fn ended(guard: &mut Option<Guard<&S>>, ending: Ending<T, E>) -> Poll<Self::Out> {
         let Some(guard) = guard.as_ref() else { return Poll::Pending };
         let history = match ending.finish {
             Finish::Answer { stopped, .. } | Finish::TimedOut { stopped, .. } => {
@@ -219,15 +232,15 @@ impl<T, E> Door<&Policy, T, E> for Reporting {
             Finish::Refused(_) => History::default(),
         };
         let report = Report { attempts: guard.call().attempt(), history, took: ending.took };
-        Poll::Ready((answer(guard.shared(), ending), report))
+        Poll::Ready((answer(*guard.shared(), ending), report))
     }
 }
 
 /// What the caller gets.
 #[inline]
-fn answer<T, E>(policy: &Policy, ending: Ending<T, E>) -> Result<T, Error<E>> {
+fn answer<S: Protection, T, E>(shared: &S, ending: Ending<T, E>) -> Result<T, Error<E>> {
     let Ending { answer, finish, history, took } = ending;
-    let policy = || policy.name().clone();
+    let policy = || shared.name().clone();
     match (finish, answer) {
         (_, Some(Ok(answer))) => Ok(answer),
         (Finish::Answer { stopped, .. }, Some(Err(error))) => {

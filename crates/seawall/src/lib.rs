@@ -5,6 +5,7 @@
 //!   engine    run       the async driver      blocking   the same on a thread
 //!             guard     gives everything back, whatever happens
 //!   judging   classify  what an answer means  error      what the caller reads
+//!             typed     a policy that knows its answers
 //!   state     builder   which patterns        policy     their state, shared by all clones
 //!             shell     behind a short mutex  keyed      one machine for each key, bounded
 //!             clock     now, and waiting for later
@@ -94,9 +95,10 @@ mod retry_on;
 mod run;
 mod shell;
 pub mod snapshot;
+mod typed;
 
 pub use builder::PolicyBuilder;
-pub use caller::{Caller, Report};
+pub use caller::{Caller, Protection, Report};
 pub use classify::{ByStatus, Classify, Plain, Status};
 pub use clock::{Clock, ManualClock};
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
@@ -104,7 +106,7 @@ pub use guard::{Driven, Held};
 pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};
 pub use observe::{Change, Events, Heard, Stream, Teller};
 pub use origin::{Origin, Origins};
-pub use policy::{Policy, PolicyMachines, Typed};
+pub use policy::{Policy, PolicyMachines};
 pub use policy_config::PolicyConfig;
 pub use pooled::PoolSnapshot;
 pub use registry::{Difference, Registry, RegistryError, Setting};
@@ -118,3 +120,4 @@ pub use seawall_core::{
 };
 pub use shell::{Machines, Shell, random_seed};
 pub use snapshot::{Observed, Snapshot};
+pub use typed::Typed;

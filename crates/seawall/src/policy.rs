@@ -16,10 +16,10 @@ use seawall_core::{
 };
 
 use crate::{
-    Attempt, Classify, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig,
-    caller::Caller,
+    Attempt, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig, Typed,
+    caller::{Caller, Protection},
     observe::{Events, Stream},
-    pooled::{Pool, PoolSnapshot},
+    pooled::{Job, Pool, PoolSnapshot},
     shell::{Machines, Shell},
 };
 
@@ -168,11 +168,7 @@ impl Policy {
         self.0.pool.snapshot()
     }
 
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
-        &self.0.pool
-    }
-
-    pub(crate) fn pool_threads(&self) -> usize {
+    fn pool_threads(&self) -> usize {
         let places = |machines: &PolicyMachines| {
             machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot().max_concurrent)
         };
@@ -187,7 +183,7 @@ impl Policy {
     /// The policy with a classifier: what an answer means.
     #[must_use]
     pub fn typed<T, E>(&self) -> Typed<T, E, Plain> {
-        Typed { policy: self.clone(), classify: Plain, types: std::marker::PhantomData }
+        Typed::new(self.clone())
     }
 
     /// Where its breaker stands; `None` without one.
@@ -273,6 +269,21 @@ impl Driven for Policy {
     }
 }
 
+impl Protection for Policy {
+    #[inline]
+    fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    fn submit(&self, job: Job) {
+        self.0.pool.submit(self.pool_threads(), job);
+    }
+
+    fn abandon_job(&self) {
+        self.0.pool.abandon();
+    }
+}
+
 impl Machines for PolicyMachines {
     type Gate = Option<CircuitBreaker>;
     type View = ();
@@ -289,64 +300,6 @@ impl Machines for PolicyMachines {
             counts: &mut self.counts,
             events: &mut self.events,
         }
-    }
-}
-
-/// A policy that knows the types of its answers and what they mean. A view: the state is the policy's.
-pub struct Typed<T, E, C> {
-    policy: Policy,
-    classify: C,
-    types: std::marker::PhantomData<fn(T, E)>,
-}
-
-// Not derived: that would ask of answers and errors what only the classifier needs.
-impl<T, E, C: Clone> Clone for Typed<T, E, C> {
-    fn clone(&self) -> Self {
-        let Self { policy, classify, types } = self;
-        Self { policy: policy.clone(), classify: classify.clone(), types: *types }
-    }
-}
-
-impl<T, E, C> std::fmt::Debug for Typed<T, E, C> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Typed").field("policy", self.policy.name()).finish_non_exhaustive()
-    }
-}
-
-impl<T, E, C> Typed<T, E, C> {
-    /// Judges answers by `classify`.
-    pub fn classify<D: Classify<T, E>>(self, classify: D) -> Typed<T, E, D> {
-        Typed { policy: self.policy, classify, types: self.types }
-    }
-}
-
-impl<T, E, C: Classify<T, E>> Typed<T, E, C> {
-    /// One call.
-    pub fn call(&self) -> Caller<'_, C> {
-        Caller::new(&self.policy, &self.classify)
-    }
-
-    /// As [`Policy::run`].
-    ///
-    /// # Errors
-    /// As [`Policy::run`].
-    pub fn run<F, Fut>(&self, mut operation: F) -> impl Future<Output = Result<T, Error<E>>>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        self.call().run_with(move |_| operation())
-    }
-
-    /// As [`Policy::run_blocking`].
-    ///
-    /// # Errors
-    /// As [`Policy::run`].
-    pub fn run_blocking<F>(&self, mut operation: F) -> Result<T, Error<E>>
-    where
-        F: FnMut() -> Result<T, E>,
-    {
-        self.call().run_blocking(move |_| operation())
     }
 }
 

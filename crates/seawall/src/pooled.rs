@@ -22,7 +22,7 @@ use std::{
 use seawall_core::{Action, Ask, Event, Outcome};
 
 use crate::{
-    Attempted, Classify, Ended, History, Policy, clock::Parker, guard::Guard, run::Ending,
+    Attempted, Classify, Ended, History, Protection, clock::Parker, guard::Guard, run::Ending,
 };
 
 /// Threads for the jobs of one policy.
@@ -41,7 +41,7 @@ struct Inside {
     abandoned: u64,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// What a pool shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Pool {
     }
 
     /// Runs a job on a thread of its own, as soon as one of `most` is free.
-    fn submit(self: &Arc<Self>, most: usize, job: Job) {
+    pub(crate) fn submit(self: &Arc<Self>, most: usize, job: Job) {
         let mut inside = self.lock();
         inside.jobs.push_back(job);
         if inside.idle >= inside.jobs.len() || inside.threads >= most.max(1) {
@@ -91,6 +91,11 @@ impl Pool {
                 job();
             }
         }
+    }
+
+    /// Counts a job that is left to itself.
+    pub(crate) fn abandon(&self) {
+        self.lock().abandoned += 1;
     }
 
     /// Takes jobs until there has been none for a while.
@@ -130,13 +135,14 @@ impl std::fmt::Debug for Inside {
 type Letter<T, E> = Arc<Mutex<Option<Result<Result<T, E>, Box<dyn Any + Send>>>>>;
 
 /// Runs an operation to its end on the policy's threads; the caller's thread waits.
-pub(crate) fn run_pooled<T, E, C, F>(
-    policy: &Policy,
+pub(crate) fn run_pooled<S, T, E, C, F>(
+    shared: &S,
     ask: Ask,
     classify: &C,
     operation: F,
 ) -> Ending<T, E>
 where
+    S: Protection,
     C: Classify<T, E>,
     F: Fn() -> Result<T, E> + Send + Sync + 'static,
     T: Send + 'static,
@@ -145,7 +151,7 @@ where
     let operation = Arc::new(operation);
     let parker = Arc::new(Parker::here());
     let waker = Waker::from(parker.clone());
-    let mut guard = Guard::new(policy, ask);
+    let mut guard = Guard::new(shared, ask);
     let begun = guard.clock().now();
     let (mut now, mut started) = (begun, begun);
     let mut answer = None;
@@ -156,7 +162,7 @@ where
         action = match action {
             Action::Start { .. } => {
                 (started, answer) = (now, None);
-                letter = Some(send(policy, &operation, &waker));
+                letter = Some(send(shared, &operation, &waker));
                 Action::Wait
             }
             Action::Wait => {
@@ -186,7 +192,7 @@ where
             }
             Action::Cancel { attempt, limit } => {
                 letter = None;
-                policy.pool().lock().abandoned += 1;
+                shared.abandon_job();
                 let ended = Ended::Cut(limit);
                 history.push(Attempted::new(attempt, begun, started, now, ended));
                 guard.on(Event::Cancelled { attempt }, now)
@@ -199,8 +205,9 @@ where
 }
 
 /// Hands the operation to the pool.
-fn send<T, E, F>(policy: &Policy, operation: &Arc<F>, waker: &Waker) -> Letter<T, E>
+fn send<S, T, E, F>(shared: &S, operation: &Arc<F>, waker: &Waker) -> Letter<T, E>
 where
+    S: Protection,
     F: Fn() -> Result<T, E> + Send + Sync + 'static,
     T: Send + 'static,
     E: Send + 'static,
@@ -214,7 +221,7 @@ where
         *open(&reply) = Some(came);
         waker.wake();
     });
-    policy.pool().submit(policy.pool_threads(), job);
+    shared.submit(job);
     letter
 }
 
