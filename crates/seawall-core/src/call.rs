@@ -355,8 +355,11 @@ impl<P: Copy + PartialEq> Call<P> {
         let soft = match parts.learned() {
             Some(limit) if plan.retry.is_some() && plan.retry_timeouts => {
                 // A callee that comes back is slower than the one that was learned.
-                let patience = if entry.permit.is_probe() { PROBE_PATIENCE } else { 1 };
-                now + limit.saturating_mul(patience)
+                if entry.permit.is_probe() {
+                    now + limit.saturating_mul(PROBE_PATIENCE)
+                } else {
+                    now + limit
+                }
             }
             _ => Instant::NEVER,
         };

@@ -118,10 +118,11 @@ impl PolicyBuilder {
             budget: config
                 .retry
                 .as_ref()
-                .map(|retry| RetryBudget::new(retry.budget, retry.trickle)),
-            limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?,
-            bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?,
-            timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?,
+                .map(|retry| RetryBudget::new(retry.budget, retry.trickle))
+                .map(Box::new),
+            limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?.map(Box::new),
+            bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?.map(Box::new),
+            timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?.map(Box::new),
             counts: Counts::default(),
             events: EventRing::new(),
         };

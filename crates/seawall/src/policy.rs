@@ -53,15 +53,16 @@ pub(crate) struct Inner {
     pub(crate) pool: Arc<Pool>,
 }
 
-/// The machines of one policy.
+/// The machines of one policy. Each in a box: whether there is one is then the pointer itself, and to show them all
+/// to a visitor costs a load for each.
 #[derive(Debug)]
 pub struct PolicyMachines {
     pub(crate) plan: Plan,
-    pub(crate) limiter: Option<RateLimiter>,
+    pub(crate) limiter: Option<Box<RateLimiter>>,
     pub(crate) breaker: Option<CircuitBreaker>,
-    pub(crate) budget: Option<RetryBudget>,
-    pub(crate) bulkhead: Option<Bulkhead>,
-    pub(crate) timeout: Option<AdaptiveTimeout>,
+    pub(crate) budget: Option<Box<RetryBudget>>,
+    pub(crate) bulkhead: Option<Box<Bulkhead>>,
+    pub(crate) timeout: Option<Box<AdaptiveTimeout>>,
     pub(crate) counts: Counts,
     pub(crate) events: EventRing,
 }
@@ -292,11 +293,11 @@ impl Machines for PolicyMachines {
     fn parts(&mut self, (): ()) -> Parts<'_, Self::Gate> {
         Parts {
             plan: &self.plan,
-            limiter: self.limiter.as_mut(),
+            limiter: self.limiter.as_deref_mut(),
             gate: &mut self.breaker,
-            budget: self.budget.as_mut(),
-            bulkhead: self.bulkhead.as_mut(),
-            timeout: self.timeout.as_mut(),
+            budget: self.budget.as_deref_mut(),
+            bulkhead: self.bulkhead.as_deref_mut(),
+            timeout: self.timeout.as_deref_mut(),
             counts: &mut self.counts,
             events: &mut self.events,
         }

@@ -219,9 +219,9 @@ impl Observed for Policy {
             (
                 machines.limiter.as_ref().map(|limiter| limiter.snapshot(now)),
                 machines.breaker.as_ref().map(|breaker| breaker.snapshot(now)),
-                machines.budget.as_ref().map(seawall_core::RetryBudget::snapshot),
-                machines.bulkhead.as_ref().map(seawall_core::Bulkhead::snapshot),
-                machines.timeout.clone(),
+                machines.budget.as_ref().map(|budget| budget.snapshot()),
+                machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot()),
+                machines.timeout.as_deref().cloned(),
                 machines.counts,
             )
         });

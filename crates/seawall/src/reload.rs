@@ -11,7 +11,7 @@
 
 use seawall_core::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, Instant, Invalid, Plan, RateLimiter,
-    Retry, RetryBudget, Windows,
+    Retry, RetryBudget, RetryConfig, Windows,
 };
 
 use crate::{Policy, PolicyConfig, PolicyMachines};
@@ -91,7 +91,9 @@ impl PolicyMachines {
         let mut reloaded = Reloaded::default();
         match (&mut self.limiter, &config.rate_limit) {
             (Some(limiter), Some(config)) => limiter.reconfigure(config, now)?,
-            (limiter, config) => *limiter = config.as_ref().map(RateLimiter::new).transpose()?,
+            (limiter, config) => {
+                *limiter = config.as_ref().map(RateLimiter::new).transpose()?.map(Box::new)
+            }
         }
         match (&mut self.breaker, &config.circuit_breaker) {
             (Some(breaker), Some(config)) => {
@@ -105,16 +107,21 @@ impl PolicyMachines {
         }
         match (&mut self.bulkhead, &config.bulkhead) {
             (Some(bulkhead), Some(config)) => bulkhead.reconfigure(config, now)?,
-            (bulkhead, config) => *bulkhead = config.as_ref().map(Bulkhead::new).transpose()?,
+            (bulkhead, config) => {
+                *bulkhead = config.as_ref().map(Bulkhead::new).transpose()?.map(Box::new)
+            }
         }
         match (&mut self.timeout, &config.timeout) {
             (Some(timeout), Some(config)) => timeout.reconfigure(config.clone())?,
-            (timeout, config) => *timeout = config.clone().map(AdaptiveTimeout::new).transpose()?,
+            (timeout, config) => {
+                *timeout = config.clone().map(AdaptiveTimeout::new).transpose()?.map(Box::new)
+            }
         }
         match (&mut self.budget, &config.retry) {
             (Some(budget), Some(retry)) => budget.reconfigure(retry.budget, retry.trickle, now),
             (budget, retry) => {
-                *budget = retry.as_ref().map(|retry| RetryBudget::new(retry.budget, retry.trickle));
+                let new = |retry: &RetryConfig| RetryBudget::new(retry.budget, retry.trickle);
+                *budget = retry.as_ref().map(new).map(Box::new);
             }
         }
         self.plan = plan;
