@@ -445,19 +445,28 @@ mod tests {
         #[test]
         fn quantiles_are_those_of_the_sorted_samples(
             mut samples in prop::collection::vec((1..67_000_000_u64, 0..26_u32), 1..500),
-            ppm in 0..=1_000_000_u32,
+            ranks in prop::array::uniform3((0..500_u64, 0..3_u64)),
         ) {
+            // As many as divide a million, so that a share can lie exactly on a sample, just before or behind it.
+            let n = (1..=samples.len()).rev().find(|n| PPM.is_multiple_of(*n as u64)).unwrap();
             let mut sketch = Sketch::new();
             let mut sorted: Vec<_> = samples
-                .drain(..)
+                .drain(..n)
                 .map(|(micros, shift)| Duration::from_micros(micros >> shift))
                 .collect();
             sorted.iter().for_each(|&took| sketch.record(took, START));
             sorted.sort_unstable();
-            let rank = (u64::from(ppm) * sorted.len() as u64).div_ceil(PPM).max(1);
-            let read = sketch.quantile(Ratio::from_ppm(ppm)).unwrap();
-            prop_assert!(close(read, sorted[rank as usize - 1]), "{read:?} at rank {rank}");
-            prop_assert_eq!(recount(&sketch), (sorted.len() as u64, 0));
+            let ppm = ranks.map(|(rank, beside)| {
+                let exact = rank % (n as u64 + 1) * (PPM / n as u64);
+                (exact + beside).saturating_sub(1).min(PPM)
+            });
+            let read = sketch.quantiles(ppm.map(|ppm| Ratio::from_ppm(ppm as u32)));
+            for (read, ppm) in read.into_iter().zip(ppm) {
+                let (read, rank) = (read.unwrap(), (ppm * n as u64).div_ceil(PPM).max(1));
+                let exact = sorted[rank as usize - 1];
+                prop_assert!(close(read, exact), "{read:?}, not {exact:?}, at rank {rank}");
+            }
+            prop_assert_eq!(recount(&sketch), (n as u64, 0));
         }
 
         #[test]

@@ -194,17 +194,24 @@ fn every_class_keeps_one_place_in_a_queue_of_five() {
 
 #[test]
 fn a_full_queue_displaces_the_youngest_of_the_least_urgent_that_has_more_than_one() {
-    let mut bulkhead = bulkhead(&small(1, 7));
+    let mut bulkhead = bulkhead(&small(1, 8));
     let _permit = go(&mut bulkhead, Normal, at(0));
-    let classes = [Background, Low, Low, Low, Normal];
-    let mut tickets: Vec<_> =
-        classes.into_iter().map(|class| wait(&mut bulkhead, class, at(0))).collect();
-    assert_eq!(refused(&mut bulkhead, Low, at(0)), Reason::Full, "two places are kept");
-    let _normal = wait(&mut bulkhead, Normal, at(0));
-    assert_eq!(told(&mut bulkhead, at(0)), [3]);
-    assert_eq!(no(bulkhead.claim(tickets.remove(3), at(0))), Reason::Displaced);
-    assert_eq!(bulkhead.snapshot().queued_by_class, [0, 0, 2, 2, 1]);
-    assert_eq!((bulkhead.snapshot().displaced, bulkhead.snapshot().refused), (1, 2));
+    let classes = [Background, Background, Low, Low, Low, Normal];
+    let tickets = classes.map(|class| wait(&mut bulkhead, class, at(0)));
+    assert_eq!(refused(&mut bulkhead, Background, at(0)), Reason::Full, "two places are kept");
+    // The younger of the background; then that class has one left, and the low are next.
+    for youngest in [1, 4] {
+        let _normal = wait(&mut bulkhead, Normal, at(0));
+        assert_eq!(told(&mut bulkhead, at(0)), [youngest]);
+    }
+    assert_eq!(refused(&mut bulkhead, Low, at(0)), Reason::Full, "its own class makes no room");
+    let displaced = tickets.map(|ticket| match bulkhead.claim(ticket, at(0)) {
+        Admission::No(refusal) => refusal.reason == Reason::Displaced,
+        Admission::Go(_) | Admission::Wait(_) => false,
+    });
+    assert_eq!(displaced, [false, true, false, false, true, false]);
+    assert_eq!(bulkhead.snapshot().queued_by_class, [0, 0, 3, 2, 1]);
+    assert_eq!((bulkhead.snapshot().displaced, bulkhead.snapshot().refused), (2, 4));
     // The only one of its class stays, however little urgent.
     let mut two = Bulkhead::new(&small(1, 1)).unwrap();
     let _permit = go(&mut two, Normal, at(0));

@@ -98,17 +98,34 @@ fn p2_probes_slower_than_the_open_period_still_close_it() {
 #[test]
 fn p8_results_of_calls_older_than_the_trip_are_ignored() {
     for late in [Outcome::Success, Outcome::Failure] {
-        let mut breaker =
-            breaker(CircuitBreakerConfig { successes: 1, ..CircuitBreakerConfig::default() });
-        let straggler = admit(&mut breaker, at(0)).unwrap();
-        for _ in 0..5 {
-            call(&mut breaker, Outcome::Failure, at(0));
-        }
-        let probe = admit(&mut breaker, at(60)).unwrap();
-        end(&mut breaker, straggler, late, at(61));
-        assert_eq!(breaker.phase(at(61)), Phase::HalfOpen, "a late {late:?} decides nothing");
-        end(&mut breaker, probe, Outcome::Success, at(62));
-        assert_eq!(breaker.phase(at(62)), Phase::Closed);
+        let mut breaker = breaker(CircuitBreakerConfig {
+            failures: 2,
+            successes: 1,
+            half_open_calls: 1,
+            ..CircuitBreakerConfig::default()
+        });
+        let [while_open, while_half_open, after, again] =
+            [(); 4].map(|()| admit(&mut breaker, at(0)).unwrap());
+        (0..2).for_each(|_| call(&mut breaker, Outcome::Failure, at(0)));
+        end(&mut breaker, while_open, late, at(30));
+        assert_eq!(breaker.phase(at(30)), Phase::Open, "a late {late:?}");
+        // A probe that expired is as late as a call from before the trip.
+        let expired = admit(&mut breaker, at(60)).unwrap();
+        assert_eq!(breaker.phase(at(180)), Phase::Open);
+        let probe = admit(&mut breaker, at(240)).unwrap();
+        end(&mut breaker, while_half_open, late, at(241));
+        end(&mut breaker, expired, late, at(241));
+        assert_eq!(breaker.phase(at(241)), Phase::HalfOpen, "a late {late:?} decides nothing");
+        assert!(admit(&mut breaker, at(241)).is_err(), "and frees no place");
+        end(&mut breaker, probe, Outcome::Success, at(242));
+        assert_eq!(breaker.phase(at(242)), Phase::Closed);
+        // Nor do they lengthen or end the row of failures of what is closed again.
+        end(&mut breaker, after, late, at(243));
+        call(&mut breaker, Outcome::Failure, at(243));
+        end(&mut breaker, again, late, at(243));
+        assert_eq!(breaker.snapshot(at(243)).failures, 1, "a late {late:?} is in no row");
+        call(&mut breaker, Outcome::Failure, at(243));
+        assert_eq!(breaker.phase(at(243)), Phase::Open);
     }
 }
 
@@ -141,23 +158,37 @@ fn a_cancelled_probe_frees_exactly_one_place() {
 #[test]
 fn statistics_mean_what_they_say() {
     let mut breaker = breaker(CircuitBreakerConfig::default());
-    for _ in 0..150 {
-        call(&mut breaker, Outcome::Success, at(1));
-    }
-    let seen = breaker.snapshot(at(1));
-    assert_eq!(
-        (seen.phase, seen.failures, seen.successes),
-        (Phase::Closed, 0, 150),
-        "the guide's sample"
-    );
-    for _ in 0..4 {
-        call(&mut breaker, Outcome::Failure, at(7));
-    }
+    let shown = |breaker: &CircuitBreaker, now| {
+        let seen = breaker.snapshot(now);
+        (seen.phase, seen.failures, seen.successes, seen.half_open_successes, seen.reopens)
+    };
+    (0..150).for_each(|_| call(&mut breaker, Outcome::Success, at(1)));
+    assert_eq!(shown(&breaker, at(1)), (Phase::Closed, 0, 150, 0, 0), "the guide's sample");
+    let unseen = breaker.snapshot(at(1));
+    assert_eq!((unseen.last_failure, unseen.last_change, unseen.open_period), (None, None, None));
+    (0..4).for_each(|_| call(&mut breaker, Outcome::Failure, at(6)));
+    call(&mut breaker, Outcome::Success, at(6));
+    assert_eq!(shown(&breaker, at(6)), (Phase::Closed, 0, 151, 0, 0), "in a row");
+    (0..4).for_each(|_| call(&mut breaker, Outcome::Failure, at(7)));
+    call(&mut breaker, Outcome::Ignored, at(8));
+    assert_eq!(shown(&breaker, at(8)), (Phase::Closed, 4, 151, 0, 0));
     let seen = breaker.snapshot(at(8));
-    assert_eq!((seen.failures, seen.last_failure, seen.last_change), (4, Some(at(7)), None));
+    assert_eq!((seen.last_failure, seen.last_change, seen.transitions), (Some(at(7)), None, 0));
     call(&mut breaker, Outcome::Failure, at(9));
+    assert!(admit(&mut breaker, at(10)).is_err());
+    assert_eq!(shown(&breaker, at(10)), (Phase::Open, 5, 0, 0, 0), "successes of this phase");
     let seen = breaker.snapshot(at(10));
-    assert_eq!((seen.phase, seen.failures, seen.last_change), (Phase::Open, 5, Some(at(9))));
+    assert_eq!((seen.last_change, seen.open_period), (Some(at(9)), Some(60 * SECOND)));
+    assert_eq!((seen.last_failure, seen.transitions, seen.refused), (Some(at(9)), 1, 1));
+    call(&mut breaker, Outcome::Success, at(69));
+    assert_eq!(shown(&breaker, at(69)), (Phase::HalfOpen, 5, 1, 1, 0));
+    call(&mut breaker, Outcome::Failure, at(70));
+    assert_eq!(shown(&breaker, at(70)), (Phase::Open, 5, 0, 0, 1));
+    (0..3).for_each(|_| call(&mut breaker, Outcome::Success, at(130)));
+    assert_eq!(shown(&breaker, at(130)), (Phase::Closed, 0, 0, 0, 0));
+    let seen = breaker.snapshot(at(130));
+    assert_eq!((seen.last_failure, seen.last_change), (Some(at(70)), Some(at(130))));
+    assert_eq!((seen.transitions, seen.refused, seen.open_period), (5, 1, None));
 }
 
 #[test]
@@ -231,23 +262,34 @@ fn settings_that_only_together_make_no_sense_are_told() {
 
 #[test]
 fn every_end_is_counted_once_whichever_phase_it_belongs_to() {
-    let mut breaker = breaker(CircuitBreakerConfig::default());
-    let straggler = admit(&mut breaker, at(0)).unwrap();
-    call(&mut breaker, Outcome::Success, at(0));
-    call(&mut breaker, Outcome::Ignored, at(0));
-    for _ in 0..5 {
-        call(&mut breaker, Outcome::Failure, at(0));
+    let plain = CircuitBreakerConfig::default();
+    let rated = CircuitBreakerConfig { failure_rate: Some(Ratio::ONE), ..plain.clone() };
+    for config in [plain, rated] {
+        let mut breaker = breaker(config);
+        let ended = |breaker: &CircuitBreaker, now| {
+            let seen = breaker.snapshot(now);
+            (seen.ended.successes, seen.ended.failures, seen.ended.ignored, seen.successes)
+        };
+        let straggler = admit(&mut breaker, at(0)).unwrap();
+        call(&mut breaker, Outcome::Success, at(0));
+        call(&mut breaker, Outcome::Ignored, at(0));
+        assert_eq!(ended(&breaker, at(0)), (1, 0, 1, 1));
+        (0..5).for_each(|_| call(&mut breaker, Outcome::Failure, at(0)));
+        assert_eq!(ended(&breaker, at(0)), (1, 5, 1, 0));
+        end(&mut breaker, straggler, Outcome::Success, at(1));
+        assert_eq!(ended(&breaker, at(1)), (2, 5, 1, 0), "of another phase");
+        assert!(admit(&mut breaker, at(1)).is_err());
+        let probes = [(); 3].map(|()| admit(&mut breaker, at(60)).unwrap());
+        let [good, without_verdict, hung] = probes;
+        end(&mut breaker, good, Outcome::Success, at(61));
+        end(&mut breaker, without_verdict, Outcome::Ignored, at(61));
+        assert_eq!(ended(&breaker, at(61)), (3, 5, 2, 1));
+        assert_eq!(ended(&breaker, at(180)), (3, 5, 2, 0), "what hangs has not ended");
+        end(&mut breaker, hung, Outcome::Failure, at(181));
+        assert_eq!(ended(&breaker, at(181)), (3, 6, 2, 0));
+        assert_eq!(breaker.snapshot(at(181)).refused, 1);
+        assert_eq!(breaker.snapshot(at(181)).last_failure, Some(at(180)), "of this phase");
     }
-    end(&mut breaker, straggler, Outcome::Success, at(1));
-    let refused = admit(&mut breaker, at(1));
-    let probe = admit(&mut breaker, at(60)).unwrap();
-    assert_eq!(breaker.phase(at(180)), Phase::Open, "the probe has expired");
-    end(&mut breaker, probe, Outcome::Success, at(180));
-    let seen = breaker.snapshot(at(180));
-    let Ended { successes, failures, ignored } = seen.ended;
-    assert_eq!((successes, failures, ignored, seen.refused), (3, 5, 1, 1));
-    assert!(refused.is_err());
-    assert_eq!((seen.successes, seen.last_failure), (0, Some(at(180))), "of this phase");
 }
 
 #[test]
