@@ -11,7 +11,6 @@ use std::{
 };
 
 use seawall::Ratio;
-use seawall_gateway::Config;
 use tokio::task::JoinSet;
 
 use crate::kit::{Act, Client, Proxy, Reads, Step, Upstream, refusing, until};
@@ -21,24 +20,22 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 #[tokio::test]
 async fn an_endpoint_of_three_begins_to_answer_500_and_no_client_hears_of_it() {
     let ill = Act::answer("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
-    one_of_three_turns(ill, |_| {}).await;
+    one_of_three_turns(ill).await;
 }
 
 #[tokio::test]
 async fn an_endpoint_of_three_begins_to_hang_and_no_client_hears_of_it() {
-    one_of_three_turns(Act(Reads::Whole, vec![Step::Hang]), |config| {
-        config.routes[0].deadline = Some(Duration::from_secs(2));
-        config.routes[0].timeout.attempt = Duration::from_millis(200);
-    })
-    .await;
+    one_of_three_turns(Act(Reads::Whole, vec![Step::Hang])).await;
 }
 
 /// Under load one endpoint of three starts to do nothing but `ill`. It is found out by failures of which no
-/// client hears, and left alone: its breaker opens, or the picker avoids it before five have failed in a row.
-async fn one_of_three_turns(ill: Act, set: impl FnOnce(&mut Config)) {
+/// client hears, and left alone: its breaker opens, or the picker avoids it before five have failed in a row. All by
+/// the presets: what hangs is found by the learned limit, which knows how fast this machine is just now. A limit
+/// written here would on a busy one cut what is well.
+async fn one_of_three_turns(ill: Act) {
     let turning = Upstream::start(repeat_n(Act::ok("hi"), WELL).chain([ill])).await;
     let sound = [Upstream::start([Act::ok("hi")]).await, Upstream::start([Act::ok("hi")]).await];
-    let proxy = Proxy::with(&[turning.addr, sound[0].addr, sound[1].addr], set).await;
+    let proxy = Proxy::start(&[turning.addr, sound[0].addr, sound[1].addr]).await;
     assert_eq!(gets(proxy.addr).await, [""; 0]);
     let ill = turning.seen().len() - WELL;
     assert!((1..SHARE / 3).contains(&ill), "{ill} of the {SHARE} it would get if it were well");
