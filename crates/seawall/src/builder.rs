@@ -16,9 +16,10 @@ use crate::{
     shell::{Shell, random_seed},
 };
 
-/// Builds a [`Policy`]. Decide, in this order: how long a caller can wait ([`deadline`](Self::deadline)); whether the
-/// operation may run twice ([`retry`](Self::retry)); when to stop calling ([`circuit_breaker`](Self::circuit_breaker));
-/// how many at once ([`bulkhead`](Self::bulkhead)); how long one attempt may take ([`timeout`](Self::timeout)).
+/// Builds a [`Policy`]. Decide, in this order: how long a caller can wait ([`deadline`](Self::deadline)); how many calls in
+/// how much time ([`rate_limit`](Self::rate_limit)); whether the operation may run twice ([`retry`](Self::retry)); when to
+/// stop calling ([`circuit_breaker`](Self::circuit_breaker)); how many at once ([`bulkhead`](Self::bulkhead)); how long one
+/// attempt may take ([`timeout`](Self::timeout)). The order of the lines does not matter.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is built before `build`"]
 pub struct PolicyBuilder {
@@ -40,7 +41,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// Limits how many calls pass a second. Retries do not pass it again.
+    /// Limits how many calls pass in how much time. Retries do not pass it again.
     pub fn rate_limit(mut self, rate_limit: RateLimitConfig) -> Self {
         self.config.rate_limit = Some(rate_limit);
         self

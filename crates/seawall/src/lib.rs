@@ -38,12 +38,35 @@
 //! Outside in, whatever the order of the builder's lines:
 //!
 //! ```text
-//!   deadline ▸ retry (budget) ▸ circuit breaker ▸ bulkhead ▸ attempt limit ▸ operation
+//!   deadline ▸ rate limit ▸ retry (budget) ▸ circuit breaker ▸ bulkhead ▸ attempt limit ▸ operation
 //! ```
 //!
-//! So the breaker judges every attempt, an open one ends the retries, a full bulkhead says nothing about the
+//! So a rate limit counts calls, the breaker judges every attempt, an open one ends the retries, a full bulkhead says nothing about the
 //! callee, and no wait is outside the deadline. Build a policy once and clone it: clones share all state. A
 //! policy built anew for every call remembers nothing and protects nothing.
+//!
+//! With all of them, and what one caller knows besides:
+//!
+//! ```
+//! use std::{io, time::Duration};
+//!
+//! use seawall::{
+//!     BulkheadConfig, CircuitBreakerConfig, Policy, Priority, Rate, RateLimitConfig, RetryConfig,
+//!     TimeoutConfig,
+//! };
+//!
+//! let orders = Policy::builder("orders")
+//!     .deadline(Duration::from_secs(2))
+//!     .rate_limit(RateLimitConfig { rate: Some(Rate::per_second(50)), ..RateLimitConfig::default() })
+//!     .retry(RetryConfig { max_retries: 2, ..RetryConfig::default() })
+//!     .circuit_breaker(CircuitBreakerConfig::default())
+//!     .bulkhead(BulkheadConfig::external_api())
+//!     .timeout(TimeoutConfig { attempt: Duration::from_millis(500), ..TimeoutConfig::default() })
+//!     .build()?;
+//! let urgent = orders.call().priority(Priority::Critical).no_retry();
+//! assert!(urgent.run_blocking(|attempt| Ok::<_, io::Error>(attempt.number)).is_ok());
+//! # Ok::<(), seawall::Invalid>(())
+//! ```
 //!
 //! # How an attempt ends
 //!
@@ -72,7 +95,8 @@
 //! # At night
 //!
 //! [`Policy::phase`] is where the breaker stands, [`Policy::counts`] how calls ended, [`Registry::snapshot`] all
-//! of it by name. [`Policy::force`] overrides a breaker until [`Policy::release`].
+//! of it by name. [`Policy::force`] overrides a breaker until [`Policy::release`]. What each refusal and figure means,
+//! and what to do, is in the project's pages: `docs/policy.md`, and one for each pattern beside it.
 
 mod blocking;
 mod builder;
@@ -86,6 +110,8 @@ mod guard;
 mod keyed;
 mod observe;
 mod origin;
+#[cfg(doctest)]
+mod pages;
 mod policy;
 mod policy_config;
 mod pooled;

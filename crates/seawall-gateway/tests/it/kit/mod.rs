@@ -1,10 +1,11 @@
-//! Both ends of the wire, in raw bytes, and the gateway between.
+//! Both ends of the wire, in raw bytes, and the gateway between; and the pages.
 //!
 //! Nothing here waits for a time to pass: every wait is for a condition, with a bound far beyond what a
 //! loaded machine needs, so that a failure is a failure and not a hang.
 
 mod client;
 mod message;
+pub(crate) mod page;
 mod proxy;
 mod upstream;
 
