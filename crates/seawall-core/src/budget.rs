@@ -19,8 +19,11 @@
 //! Not a token per success (a service failing every other call would double its load) and not a share of the
 //! requests in flight (that bounds concurrency, not the rate).
 
+mod memory;
+
 use core::time::Duration;
 
+pub use self::memory::RetryBudgetMemory;
 use crate::{Instant, Ratio, ratio::PPM};
 
 /// The account of retries one service's first attempts have earned.

@@ -24,6 +24,7 @@
 
 mod config;
 mod expiry;
+mod memory;
 mod queue;
 mod rules;
 mod snapshot;
@@ -32,7 +33,7 @@ mod tests;
 
 use core::time::Duration;
 
-pub use self::{config::BulkheadConfig, snapshot::BulkheadSnapshot};
+pub use self::{config::BulkheadConfig, memory::BulkheadMemory, snapshot::BulkheadSnapshot};
 use self::{
     queue::{Queue, State, Waiter},
     rules::{EVERY_CLASS, end, lane, unreserved},
@@ -42,7 +43,7 @@ use crate::{
     invalid::first, time::nanos,
 };
 
-/// The machine. 352 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
+/// The machine. 360 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
 /// max_concurrent`. Every verb takes constant time or that of a heap of the waiters; only waits that end together
 /// are ended together.
 #[derive(Clone, Debug)]

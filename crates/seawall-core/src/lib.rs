@@ -72,14 +72,14 @@ mod time;
 mod timeout;
 
 pub use backoff::{Backoff, CustomBackoff, Jitter, Strategy};
-pub use budget::{RetryBudget, RetryBudgetSnapshot};
-pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadSnapshot};
+pub use budget::{RetryBudget, RetryBudgetMemory, RetryBudgetSnapshot};
+pub use bulkhead::{Bulkhead, BulkheadConfig, BulkheadMemory, BulkheadSnapshot};
 pub use call::{
     Action, Ask, Call, Counts, Event, Finish, Limit, Line, Parts, Repeat, Shared, Tally, WAKE_LATE,
 };
 pub use circuit_breaker::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitBreakerSnapshot, Ended, Overridden, Override,
-    Window, Windows,
+    CircuitBreaker, CircuitBreakerConfig, CircuitBreakerMemory, CircuitBreakerSnapshot, Ended,
+    Overridden, Override, Window, Windows,
 };
 pub use draw::{Draw, Draws};
 pub use event::{Cause, EventRing, Numbered, Phase, Transition};
@@ -92,8 +92,8 @@ pub use plan::Plan;
 pub use priority::Priority;
 pub use quantile::Sketch;
 pub use rate_limit::{
-    Algorithm, LeakyBucket, Rate, RateLimitConfig, RateLimitSnapshot, RateLimiter, Reserve, Shaper,
-    SlidingWindowCounter, TokenBucket,
+    Algorithm, LeakyBucket, Rate, RateLimitConfig, RateLimitMemory, RateLimitSnapshot, RateLimiter,
+    Reserve, Shaper, SlidingWindowCounter, TokenBucket,
 };
 pub use ratio::Ratio;
 pub use refusal::{Pattern, Reason, Refusal};

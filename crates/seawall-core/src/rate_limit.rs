@@ -17,6 +17,7 @@
 
 mod config;
 mod line;
+mod memory;
 mod rate;
 mod shaper;
 mod sliding_window;
@@ -30,6 +31,7 @@ use core::time::Duration;
 
 pub use self::{
     config::{Algorithm, RateLimitConfig, Reserve},
+    memory::RateLimitMemory,
     rate::Rate,
     shaper::Shaper,
     sliding_window::SlidingWindowCounter,

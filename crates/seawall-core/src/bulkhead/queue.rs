@@ -29,6 +29,8 @@ pub(super) struct Queue {
     len: u32,
     /// Refused, and the waiter has not looked.
     unseen: u32,
+    /// Tickets that are out.
+    held: u32,
 }
 
 /// What has become of a ticket.
@@ -82,7 +84,13 @@ impl Queue {
             waiting: [0; 5],
             len: 0,
             unseen: 0,
+            held: 0,
         }
+    }
+
+    /// Whether any ticket is out.
+    pub(super) const fn is_held(&self) -> bool {
+        self.held > 0
     }
 
     /// Waiters.
@@ -138,6 +146,7 @@ impl Queue {
         let place = self.free_place(waiter);
         self.waiting[waiter.class.index()] += 1;
         self.len += 1;
+        self.held += 1;
         self.append(|queue| &mut queue.lanes[lane], place);
         self.expiry.add(place, end);
         Ticket::new(self.table[place as usize].generation, place)
@@ -182,6 +191,7 @@ impl Queue {
                 }
             }
         }
+        self.held -= 1;
         let row = &mut self.table[place as usize];
         (row.state, row.untold) = (State::Free, false);
         row.generation = row.generation.wrapping_add(1);

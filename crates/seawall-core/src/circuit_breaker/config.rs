@@ -166,10 +166,13 @@ impl CircuitBreakerConfig {
 
     /// How long a probe may live, and stay fast enough to succeed.
     pub(super) fn probe_for(&self) -> Duration {
-        let life = self
-            .half_open_for
-            .unwrap_or_else(|| self.open_for.saturating_mul(2).max(PROBE_LIFE_MIN));
+        let life = self.probe_life();
         self.slow_after.map_or(life, |slow_after| life.min(slow_after))
+    }
+
+    /// How long a probe may live.
+    pub(super) fn probe_life(&self) -> Duration {
+        self.half_open_for.unwrap_or_else(|| self.open_for.saturating_mul(2).max(PROBE_LIFE_MIN))
     }
 
     /// Whether a call that took so long is slow.

@@ -10,20 +10,22 @@
 //! before it failed, or its slowness would wait for an end that never comes. A call counts once in each; one that
 //! is ignored counts in neither, unless it was slow before.
 
+use alloc::boxed::Box;
+
 use super::{CircuitBreakerConfig, ledger::Ledger, ledger::Sum, running::Running};
 use crate::{Cause, End, Instant, Outcome};
 
 /// The windows that are configured, and the calls that run.
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
-    pub(super) failure: Option<Ledger>,
-    pub(super) slow: Option<Ledger>,
+    pub(super) failure: Option<Box<Ledger>>,
+    pub(super) slow: Option<Box<Ledger>>,
     pub(super) running: Running,
 }
 
 impl Rates {
     pub(super) fn new(config: &CircuitBreakerConfig, places: u8) -> Self {
-        let ledger = || Ledger::new(config.window);
+        let ledger = || Box::new(Ledger::new(config.window));
         Self {
             failure: config.failure_rate.map(|_| ledger()),
             slow: config.slow_rate.map(|_| ledger()),
@@ -102,7 +104,7 @@ impl Rates {
     ) -> bool {
         let fresh = Self::new(new, places);
         let same = old.window == new.window;
-        let kept = |held: Option<Ledger>, fresh: Option<Ledger>| {
+        let kept = |held: Option<Box<Ledger>>, fresh: Option<Box<Ledger>>| {
             // Turned off or on: nothing that goes on is emptied.
             let goes_on = held.is_some() && fresh.is_some();
             let held = held.filter(|_| same);
@@ -125,7 +127,7 @@ impl Rates {
         sum: impl FnOnce(&Ledger) -> Sum,
     ) -> Option<Cause> {
         let Sum { bad: failed, calls } =
-            reached(config.failure_rate?, config, sum(self.failure.as_ref()?))?;
+            reached(config.failure_rate?, config, sum(self.failure.as_deref()?))?;
         Some(Cause::FailureRate { failed, calls })
     }
 
@@ -135,7 +137,7 @@ impl Rates {
         sum: impl FnOnce(&Ledger) -> Sum,
     ) -> Option<Cause> {
         let Sum { bad: slow, calls } =
-            reached(config.slow_rate?, config, sum(self.slow.as_ref()?))?;
+            reached(config.slow_rate?, config, sum(self.slow.as_deref()?))?;
         Some(Cause::SlowRate { slow, calls })
     }
 }

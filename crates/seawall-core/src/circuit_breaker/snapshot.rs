@@ -84,8 +84,8 @@ impl CircuitBreaker {
         let sum =
             |ledger: Option<&Ledger>| ledger.map(|ledger| ledger.sum(now)).unwrap_or_default();
         let rates = self.rates.as_ref();
-        let failure = sum(rates.and_then(|rates| rates.failure.as_ref()));
-        let slow = sum(rates.and_then(|rates| rates.slow.as_ref()));
+        let failure = sum(rates.and_then(|rates| rates.failure.as_deref()));
+        let slow = sum(rates.and_then(|rates| rates.slow.as_deref()));
         let overruled = self.overruled.as_deref();
         CircuitBreakerSnapshot {
             phase: self.shown(),

@@ -354,7 +354,12 @@ fn a_clock_that_jumps_far_hurts_nobody() {
 fn it_is_as_small_as_it_says() {
     let heap = |breaker: &CircuitBreaker| {
         let running = size_of::<Instant>() * usize::from(breaker.places);
-        let rates = breaker.rates.as_ref().map_or(0, |_| size_of::<Rates>() + running);
+        let rates = breaker.rates.as_ref().map_or(0, |rates| {
+            let windows = [&rates.failure, &rates.slow].into_iter().flatten().count();
+            size_of::<Rates>()
+                + windows * size_of::<crate::circuit_breaker::ledger::Ledger>()
+                + running
+        });
         size_of::<Place>() * breaker.probes.len() + rates
     };
     let bare = breaker(CircuitBreakerConfig::default());
@@ -366,7 +371,9 @@ fn it_is_as_small_as_it_says() {
         ..CircuitBreakerConfig::default()
     };
     let keyed = CircuitBreaker::sized(Arc::new(config.clone()), 0, 8).unwrap();
-    assert_eq!(size_of::<CircuitBreaker>() + heap(&keyed), 512);
+    assert_eq!(size_of::<CircuitBreaker>() + heap(&keyed), 528);
     let whole = CircuitBreaker::new(&config).unwrap();
-    assert_eq!(size_of::<CircuitBreaker>() + heap(&whole), 960);
+    assert_eq!(size_of::<CircuitBreaker>() + heap(&whole), 976);
+    assert_eq!(size_of::<CircuitBreakerMemory>(), 80);
+    assert_eq!(size_of::<Rates>() + size_of::<crate::circuit_breaker::ledger::Ledger>(), 160);
 }

@@ -66,6 +66,11 @@ impl Shaper {
         }
     }
 
+    /// An idle one with the same settings.
+    pub(super) const fn fresh(&self) -> Self {
+        Self::new(self.capacity as u64, self.rate)
+    }
+
     /// Go if it is due, wait for its turn otherwise.
     ///
     /// Refused with [`Reason::Limited`] when there is no place to wait in, with the time until there is;

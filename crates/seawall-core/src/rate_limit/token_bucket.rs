@@ -15,7 +15,7 @@
 //! Not GCRA, which is this in one number: its emission interval is a quotient, and keeping that exact takes the
 //! same two numbers again.
 
-use core::time::Duration;
+use core::{mem::replace, time::Duration};
 
 use super::{Rate, refused};
 use crate::{Instant, Refusal};
@@ -126,6 +126,19 @@ impl TokenBucket {
         (self.rate, self.capacity, self.full) = (rate, fresh.capacity, fresh.full);
     }
 
+    /// What is in it.
+    pub(super) const fn level(&self) -> Level {
+        let credit = [self.credit as u64, (self.credit >> u64::BITS) as u64];
+        Level { credit, credited: self.credited }
+    }
+
+    /// Puts down what is in it and takes up another.
+    pub(super) const fn exchange(&mut self, level: &mut Level) {
+        let Level { credit: [low, high], credited } = replace(level, self.level());
+        self.credit = (high as u128) << u64::BITS | low as u128;
+        self.credited = credited;
+    }
+
     /// Credits the time that has passed.
     #[inline]
     fn refill(&mut self, now: Instant) {
@@ -138,6 +151,14 @@ impl TokenBucket {
         let passed = now.as_nanos().saturating_sub(self.credited.as_nanos());
         self.credit.saturating_add(self.rate.earned(passed)).min(self.full)
     }
+}
+
+/// What is in a bucket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Level {
+    /// The halves of a 128-bit number, the lower first: whole, it would be padded.
+    credit: [u64; 2],
+    credited: Instant,
 }
 
 /// A bucket that calls fill and time empties: a meter, which never delays anything ([`Shaper`](super::Shaper)

@@ -1,0 +1,130 @@
+//! What a rate limit remembers of one key, where one limiter serves many: its settings and figures are those of all.
+
+use alloc::boxed::Box;
+use core::mem::swap;
+
+use super::{Kind, RateLimiter, Shaper, SlidingWindowCounter, token_bucket::Level};
+
+/// What a [`RateLimiter`] remembers of one of many. 40 bytes for a bucket; 80 more for a sliding window and 8 for each
+/// of its stamps or counters; 144 more for a shaper, and 80 for each who ever waited at once.
+#[derive(Clone, Debug)]
+pub struct RateLimitMemory {
+    level: Level,
+    window: Option<Box<SlidingWindowCounter>>,
+    /// None, unless it shapes or somebody has a ticket.
+    shaper: Option<Box<Shaper>>,
+}
+
+impl RateLimiter {
+    /// What it remembers, without its settings and figures.
+    #[must_use]
+    pub fn into_memory(self) -> RateLimitMemory {
+        let shapes = matches!(self.kind, Kind::Shaper) || self.shaper.waiting() > 0;
+        let (level, window) = match self.kind {
+            Kind::TokenBucket(bucket) => (bucket.level(), None),
+            Kind::LeakyBucket(bucket) => (bucket.room.level(), None),
+            Kind::SlidingWindow(window) => (Level::default(), Some(Box::new(window))),
+            Kind::Shaper => (Level::default(), None),
+        };
+        RateLimitMemory { level, window, shaper: shapes.then(|| Box::new(self.shaper)) }
+    }
+
+    /// Puts down what it remembers and takes up `memory`. Both are of limiters with the same settings. Figures stay: they
+    /// are of all whose memories it had.
+    pub fn exchange(&mut self, memory: &mut RateLimitMemory) {
+        match (&mut self.kind, &mut memory.window) {
+            (Kind::TokenBucket(bucket), _) => bucket.exchange(&mut memory.level),
+            (Kind::LeakyBucket(bucket), _) => bucket.room.exchange(&mut memory.level),
+            (Kind::SlidingWindow(window), Some(kept)) => swap(window, kept),
+            // Of other settings, or all is in the shaper.
+            (Kind::SlidingWindow(_), None) | (Kind::Shaper, _) => {}
+        }
+        let shapes = matches!(self.kind, Kind::Shaper);
+        if shapes || self.shaper.waiting() > 0 || memory.shaper.is_some() {
+            let idle = || Box::new(self.shaper.fresh());
+            let shaper = memory.shaper.get_or_insert_with(idle);
+            swap(&mut self.shaper, shaper);
+            if !shapes && shaper.waiting() == 0 {
+                memory.shaper = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Admission, Algorithm, Instant, Priority, Rate, RateLimitConfig, Ticket};
+
+    fn machine(algorithm: Algorithm) -> RateLimiter {
+        let window = algorithm == Algorithm::SlidingWindow;
+        let config = RateLimitConfig {
+            algorithm,
+            capacity: (!window).then_some(3),
+            rate: (!window).then_some(Rate::per_second(3)),
+            limit: window.then_some(3),
+            window: window.then_some(Duration::from_secs(1)),
+            ..RateLimitConfig::default()
+        };
+        RateLimiter::new(&config).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn two_keys_in_one_limiter_are_answered_as_by_two_limiters(
+            algorithm in prop::sample::select(Algorithm::ALL.to_vec()),
+            steps in prop::collection::vec((0usize..2, 0u8..5, 0u64..400), 1..80),
+        ) {
+            let mut one = machine(algorithm);
+            let mut memories = [(); 2].map(|()| machine(algorithm).into_memory());
+            let mut two = [(); 2].map(|()| machine(algorithm));
+            let mut tickets: [Vec<(Ticket, Ticket)>; 2] = Default::default();
+            let mut now = Instant::ORIGIN;
+            for (key, step, millis) in steps {
+                now = now + Duration::from_millis(millis);
+                let whole = &mut two[key];
+                one.exchange(&mut memories[key]);
+                let asked = match step {
+                    0..=2 => {
+                        let [mine, its] = [&mut one, &mut *whole]
+                            .map(|limiter| limiter.admit(1, Priority::Normal, Instant::NEVER, now));
+                        Some((mine, its))
+                    }
+                    3 if !tickets[key].is_empty() => {
+                        let (mine, its) = tickets[key].remove(0);
+                        Some((one.claim(mine, now), whole.claim(its, now)))
+                    }
+                    _ => {
+                        one.refund(1, now);
+                        whole.refund(1, now);
+                        None
+                    }
+                };
+                match asked {
+                    Some((Admission::Wait(mine), Admission::Wait(its))) => tickets[key].push((mine, its)),
+                    Some((mine, its)) => prop_assert_eq!(mine, its),
+                    None => {}
+                }
+                while let Some(told) = one.settle(now) {
+                    prop_assert_eq!(Some(told), whole.settle(now));
+                }
+                let [mine, its] = [&one, &*whole].map(|limiter| limiter.snapshot(now));
+                prop_assert_eq!((mine.available, mine.waiting, mine.reset), (its.available, its.waiting, its.reset));
+                one.exchange(&mut memories[key]);
+            }
+            let [mine, first, second] = [&one, &two[0], &two[1]].map(|limiter| limiter.snapshot(now));
+            prop_assert_eq!(mine.allowed, first.allowed + second.allowed);
+            prop_assert_eq!(mine.rejected, first.rejected + second.rejected);
+        }
+    }
+
+    #[test]
+    fn it_is_as_small_as_it_says() {
+        assert_eq!(size_of::<RateLimitMemory>(), 40);
+    }
+}
