@@ -163,6 +163,17 @@ pub struct RetryBudgetSnapshot {
     pub within_budget: bool,
 }
 
+impl RetryBudgetSnapshot {
+    /// Attempts per call; 1 before the first.
+    #[must_use]
+    pub fn amplification(&self) -> f64 {
+        match self.first_attempts {
+            0 => 1.0,
+            first => first.saturating_add(self.retries) as f64 / first as f64,
+        }
+    }
+}
+
 /// One retry, in the account's unit.
 const RETRY: u64 = PPM;
 /// A = 3: the guide's `max_retries`, so that the very first call of a process can be retried as configured.

@@ -103,6 +103,13 @@ impl Bulkhead {
         self.admit_or_wait(priority, give_up_at, now)
     }
 
+    /// Whether a call of this class would have a place at once.
+    #[must_use]
+    pub fn has_place(&self, priority: Priority) -> bool {
+        // Whoever waits may not start, or would have been called up: nobody comes before this one.
+        self.may_start(priority)
+    }
+
     /// The place, as of [`Ticket::place`], of one whose wait has ended: it is to be woken, and to
     /// [`claim`](Self::claim). Each is told once. Asked at the end of every visit, until `None`.
     #[inline]

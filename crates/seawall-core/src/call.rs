@@ -353,7 +353,7 @@ impl<P: Copy + PartialEq> Call<P> {
         let hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
         let hard = max_run.map_or(hard, |limit| hard.min(now + limit));
         let soft = match parts.learned() {
-            Some(limit) if plan.retry.is_some() && plan.retry_timeouts => {
+            Some(limit) if plan.cuts_by_learned() => {
                 // A callee that comes back is slower than the one that was learned.
                 if entry.permit.is_probe() {
                     now + limit.saturating_mul(PROBE_PATIENCE)

@@ -16,12 +16,20 @@ pub struct Plan {
     pub attempt: Option<Duration>,
     /// Whether an attempt that ran into its own limit may be followed by another.
     pub retry_timeouts: bool,
+    /// Whether the learned limit cuts an attempt although no other may follow: where the limit is all there is.
+    pub enforces_learned: bool,
     /// Whether a retry towards an endpoint not yet tried costs nothing if the attempt it replaces certainly
     /// never reached its callee. Only where there are endpoints to choose from.
     pub free_if_unreached: bool,
 }
 
 impl Plan {
+    /// Whether the learned limit may cut an attempt at all.
+    #[inline]
+    pub(crate) const fn cuts_by_learned(&self) -> bool {
+        self.retry.is_some() && self.retry_timeouts || self.enforces_learned
+    }
+
     /// From what age an attempt that ended without an answer is the callee's failure, before anything is
     /// learned: a second, or half of a deadline shorter than two.
     ///
@@ -41,6 +49,7 @@ impl Default for Plan {
             retry: None,
             attempt: None,
             retry_timeouts: true,
+            enforces_learned: false,
             free_if_unreached: false,
         }
     }

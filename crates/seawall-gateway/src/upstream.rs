@@ -117,6 +117,7 @@ impl RouteMachines {
             attempt: Some(config.timeout.attempt),
             retry_timeouts: config.retry_on.timeout,
             free_if_unreached: true,
+            ..Plan::default()
         };
         Ok(Self {
             plan,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use seawall_core::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Counts,
-    EventRing, Invalid, RateLimitConfig, RateLimiter, RetryBudget, RetryConfig, TimeoutConfig,
+    EventRing, Invalid, Plan, RateLimitConfig, RateLimiter, RetryBudget, RetryConfig,
+    TimeoutConfig,
 };
 
 use crate::{
@@ -28,11 +29,19 @@ pub struct PolicyBuilder {
     clock: Option<Clock>,
     seed: Option<u64>,
     stream: Option<Stream>,
+    enforces_learned: bool,
 }
 
 impl PolicyBuilder {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name, config: PolicyConfig::default(), clock: None, seed: None, stream: None }
+        Self {
+            name,
+            config: PolicyConfig::default(),
+            clock: None,
+            seed: None,
+            stream: None,
+            enforces_learned: false,
+        }
     }
 
     /// Limits the whole call, waits included. More than 0; without this line there is no limit.
@@ -102,15 +111,21 @@ impl PolicyBuilder {
         self
     }
 
+    /// Lets the learned limit cut although nothing follows.
+    pub(crate) const fn enforcing(mut self) -> Self {
+        self.enforces_learned = true;
+        self
+    }
+
     /// The policy.
     ///
     /// # Errors
     /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
     pub fn build(self) -> Result<Policy, Invalid> {
-        let Self { name, config, clock, seed, stream } = self;
+        let Self { name, config, clock, seed, stream, enforces_learned } = self;
         config.first_invalid()?;
         let seed = seed.unwrap_or_else(random_seed);
-        let plan = plan(&config)?;
+        let plan = Plan { enforces_learned, ..plan(&config)? };
         let machines = PolicyMachines {
             plan,
             breaker: (config.circuit_breaker.as_ref())

@@ -28,6 +28,19 @@ pub struct Refused {
     pub refusal: Refusal,
 }
 
+/// `payments: circuit_breaker open, retry after 30.0s`
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.policy, self.refusal)
+    }
+}
+
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.refusal)
+    }
+}
+
 /// A call that was cut by a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -89,7 +102,7 @@ impl<E> Error<Error<E>> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(Refused { policy, refusal }) => write!(f, "{policy}: {refusal}"),
+            Self::Refused(refused) => refused.fmt(f),
             Self::TimedOut(TimedOut { policy, limit, after, history }) => {
                 write!(f, "{policy}: {} passed after {after:.1?}{history}", limit.name())
             }

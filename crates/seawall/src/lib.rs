@@ -1,7 +1,8 @@
 //! Failure engineering for calls to other services: one [`Policy`] around an operation.
 //!
 //! ```text
-//!   doors     caller    run · run_held · run_blocking, and what one caller knows
+//!   doors     component one pattern by itself, driven by hand or around an operation
+//!             caller    run · run_held · run_blocking, and what one caller knows
 //!   engine    run       the async driver      blocking   the same on a thread
 //!             guard     gives everything back, whatever happens
 //!   judging   classify  what an answer means  error      what the caller reads
@@ -103,6 +104,7 @@ mod builder;
 mod caller;
 mod classify;
 mod clock;
+mod component;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
@@ -127,6 +129,9 @@ pub use builder::PolicyBuilder;
 pub use caller::{Caller, Protection, Report};
 pub use classify::{ByStatus, Classify, Plain, Status};
 pub use clock::{Clock, ManualClock};
+pub use component::{
+    Acquire, AdaptiveTimeout, Bulkhead, CircuitBreaker, Permit, Retry, RetryBudget, Slot,
+};
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::{Driven, Held};
 pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};

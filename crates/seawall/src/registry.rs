@@ -213,16 +213,23 @@ impl Default for Registry {
 
 impl Observed for Policy {
     fn observe(&self, snapshot: &mut Snapshot) {
+        self.observe_patterns(snapshot);
+        snapshot.policies.insert(self.name().to_string(), self.counts().into());
+    }
+}
+
+impl Policy {
+    /// The statistics of its patterns, without those of its calls.
+    pub(crate) fn observe_patterns(&self, snapshot: &mut Snapshot) {
         let (name, now, clock) = (self.name().to_string(), self.clock().now(), self.clock());
         // The learned limit's quantiles take a scan: of a copy, so that no call waits for it.
-        let (limiter, breaker, budget, bulkhead, timeout, counts) = self.read(|machines| {
+        let (limiter, breaker, budget, bulkhead, timeout) = self.read(|machines| {
             (
                 machines.limiter.as_ref().map(|limiter| limiter.snapshot(now)),
                 machines.breaker.as_ref().map(|breaker| breaker.snapshot(now)),
                 machines.budget.as_ref().map(|budget| budget.snapshot()),
                 machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot()),
                 machines.timeout.as_deref().cloned(),
-                machines.counts,
             )
         });
         if let Some(limiter) = limiter {
@@ -239,9 +246,8 @@ impl Observed for Policy {
             snapshot.bulkheads.insert(name.clone(), BulkheadStats::new(&name, &bulkhead));
         }
         if let Some(timeout) = timeout {
-            snapshot.adaptive_timeouts.insert(name.clone(), timeout.snapshot().into());
+            snapshot.adaptive_timeouts.insert(name, timeout.snapshot().into());
         }
-        snapshot.policies.insert(name, counts.into());
     }
 }
 

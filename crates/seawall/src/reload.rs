@@ -124,7 +124,7 @@ impl PolicyMachines {
                 *budget = retry.as_ref().map(new).map(Box::new);
             }
         }
-        self.plan = plan;
+        self.plan = Plan { enforces_learned: self.plan.enforces_learned, ..plan };
         Ok(reloaded)
     }
 }

@@ -319,7 +319,7 @@ where
 
 /// Asks the operation, and only if it is not ready the clock.
 #[inline]
-fn hear<S, T, E, Fut>(
+pub(crate) fn hear<S, T, E, Fut>(
     guard: &mut Guard<S>,
     future: Pin<&mut Option<Fut>>,
     timer: Pin<&mut Timer>,
@@ -347,7 +347,7 @@ where
 }
 
 /// What the operation, the line or the clock said.
-enum Heard<T, E> {
+pub(crate) enum Heard<T, E> {
     Answer(Result<T, E>),
     CalledUp,
     Tick,

@@ -5,7 +5,7 @@
 //!   not owed yet        the limits run on from where the callee has all it needs
 //!   our own lateness    moves the limits, once
 //!   the attempt limit   cuts
-//!   the learned limit   cuts, if another attempt is granted; else it is put aside
+//!   the learned limit   cuts, if another attempt is granted or it is all there is; else it is put aside
 //! ```
 
 use crate::{
@@ -60,6 +60,9 @@ impl<P: Copy + PartialEq> Call<P> {
                     self.cut_after = now.since(running.from);
                     let cut = running.cut_for_another(&mut parts, now);
                     self.cancel(cut, Limit::Learned, Some(wait))
+                }
+                Err(_) if parts.plan.enforces_learned => {
+                    self.cancel(Cut::Running(running), Limit::Learned, None)
                 }
                 Err(_) => {
                     running.soft = Instant::NEVER;

@@ -202,10 +202,7 @@ impl From<RetryBudgetSnapshot> for RetryStats {
             total_retries: seen.retries,
             refunded_retries: seen.refunded,
             retry_rate_percent: percent(seen.retries, seen.first_attempts),
-            amplification: match seen.first_attempts {
-                0 => 1.0,
-                first => first.saturating_add(seen.retries) as f64 / first as f64,
-            },
+            amplification: seen.amplification(),
             within_budget: seen.within_budget,
             budget_percent: in_percent(seen.ratio),
             balance: seen.balance,

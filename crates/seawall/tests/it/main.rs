@@ -6,6 +6,7 @@
 mod allocator;
 mod blocking;
 mod cancelling;
+mod components;
 mod counting;
 mod errors;
 mod events;

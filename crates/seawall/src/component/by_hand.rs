@@ -1,0 +1,158 @@
+//! A call whose operation is the caller's own code: begun here, ended by whoever holds what it was given.
+//!
+//! ```text
+//!   Start ▸ handed out      Done ▸ refused      Wait ▸ until called up, or the moment the call named
+//! ```
+//!
+//! The drivers' loops without an operation: what follows a start is not theirs.
+
+use std::{
+    fmt,
+    future::{Future, Pending},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use seawall_core::{Action, Ask, Event, Finish, Pattern, Priority, Reason, Refusal, Verdict};
+
+use crate::{
+    Policy, Refused,
+    clock::{Parker, Timer},
+    guard::Guard,
+    run::{Heard, hear},
+};
+
+/// A call that was let through.
+pub(super) type Begun = Guard<Policy>;
+
+/// Lets a call through or not; it does not wait.
+pub(super) fn begin(policy: &Policy, ask: Ask) -> Result<Begun, Refused> {
+    match self::ask(policy, ask, None) {
+        // It leaves the line.
+        (_, Action::Wait) => Err(refused(policy, Refusal::new(Pattern::Bulkhead, Reason::Full))),
+        (begun, action) => answered(policy, action).map(|()| begun),
+    }
+}
+
+/// Says how the caller's own code went.
+pub(super) fn end(begun: &mut Begun, verdict: Verdict) {
+    let event = Event::Ended { attempt: begun.call().attempt(), verdict };
+    let now = begun.clock().now();
+    // Nothing follows: a component that is driven by hand does not retry.
+    let _ = begun.on(event, now);
+}
+
+/// A call, and what it has to do first.
+fn ask(policy: &Policy, ask: Ask, within: Option<Duration>) -> (Begun, Action) {
+    let now = policy.clock().now();
+    let give_up_at = within.map_or(ask.give_up_at, |within| now + within);
+    let mut begun = Guard::new(policy.clone(), Ask { give_up_at, ..ask });
+    let action = begun.begin(now);
+    (begun, action)
+}
+
+/// Whether it was let through.
+fn answered(policy: &Policy, action: Action) -> Result<(), Refused> {
+    match action {
+        Action::Done(Finish::Refused(refusal)) => Err(refused(policy, refusal)),
+        // Nothing has run, so nothing is cut and nothing has ended.
+        Action::Start { .. } | Action::Wait | Action::Cancel { .. } | Action::Done(_) => Ok(()),
+    }
+}
+
+pub(super) fn refused(policy: &Policy, refusal: Refusal) -> Refused {
+    Refused { policy: policy.name().clone(), refusal }
+}
+
+pin_project! {
+    /// Waits for what a component gives, as a future or on this thread. Dropped, it is as if it had never asked: its place
+    /// in line, or what it was given and did not take, goes to the next.
+    #[must_use = "nothing is asked before it is awaited"]
+    pub struct Acquire<'c, G> {
+        policy: &'c Policy,
+        ask: Ask,
+        within: Option<Duration>,
+        // There once it has asked.
+        begun: Option<Begun>,
+        #[pin]
+        timer: Timer,
+        gained: fn(Begun) -> G,
+    }
+}
+
+impl<'c, G> Acquire<'c, G> {
+    pub(super) fn new(policy: &'c Policy, ask: Ask, gained: fn(Begun) -> G) -> Self {
+        Self { policy, ask, within: None, begun: None, timer: Timer::default(), gained }
+    }
+
+    /// How urgent it is. Default normal.
+    pub const fn priority(mut self, priority: Priority) -> Self {
+        self.ask.priority = priority;
+        self
+    }
+
+    /// Waits no longer than this from when it asks; refused at once where that would be in vain. Without this line as
+    /// long as the component has it.
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.within = Some(deadline);
+        self
+    }
+
+    /// Waits on this thread. Needs no runtime.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn blocking(self) -> Result<G, Refused> {
+        let (mut begun, mut action) = ask(self.policy, self.ask, self.within);
+        let parker = Arc::new(Parker::here());
+        loop {
+            action = match action {
+                Action::Wait => {
+                    let (event, now) = begun.block(&parker);
+                    event.map_or(Action::Wait, |event| begun.on(event, now))
+                }
+                action => return answered(self.policy, action).map(|()| (self.gained)(begun)),
+            }
+        }
+    }
+}
+
+impl<G> Future for Acquire<'_, G> {
+    type Output = Result<G, Refused>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let (mut begun, mut action) = match this.begun.take() {
+            Some(begun) => (begun, Action::Wait),
+            None => ask(this.policy, *this.ask, *this.within),
+        };
+        while action == Action::Wait {
+            let operation = pin!(None::<Pending<Result<(), ()>>>);
+            match hear(&mut begun, operation, this.timer.as_mut(), cx) {
+                Poll::Pending => {
+                    *this.begun = Some(begun);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Heard::Tick) => {
+                    // Two clocks: the timer's may be ahead of ours.
+                    let now = begun.clock().now().max(begun.call().wake_at());
+                    action = begun.on(Event::Tick, now);
+                }
+                Poll::Ready(Heard::CalledUp | Heard::Answer(_)) => {
+                    let now = begun.clock().now();
+                    action = begun.on(Event::Woken, now);
+                }
+            }
+        }
+        Poll::Ready(answered(this.policy, action).map(|()| (this.gained)(begun)))
+    }
+}
+
+impl<G> fmt::Debug for Acquire<'_, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire").field("of", self.policy.name()).finish_non_exhaustive()
+    }
+}

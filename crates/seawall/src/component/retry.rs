@@ -1,0 +1,84 @@
+//! Retries by themselves, and the budget that pays for them.
+
+use seawall_core::{RetryBudgetSnapshot, RetryConfig};
+
+use super::{KEPT, component};
+use crate::{Attempt, ByStatus, Error, Policy, PolicyMachines, RetryOn, Status, Typed};
+
+/// Repeats what failed, after a pause, as far as its budget pays. Cheap to clone; clones share the budget.
+///
+/// ```
+/// use std::time::Duration;
+/// use seawall::{Retry, RetryConfig};
+///
+/// let config = RetryConfig { base_delay: Duration::from_millis(1), ..RetryConfig::default() };
+/// let retry = Retry::new("quotes", config)?;
+/// let mut answers = [Err("busy"), Ok(3)].into_iter();
+/// assert_eq!(retry.run_blocking(|| answers.next().unwrap()).unwrap(), 3);
+/// assert_eq!(retry.budget().snapshot().amplification(), 2.0);
+/// # Ok::<(), seawall::Invalid>(())
+/// ```
+#[doc(alias = "RetryManager")]
+#[derive(Clone, Debug)]
+pub struct Retry(pub(crate) Policy);
+
+component!(Retry, retry: RetryConfig);
+
+impl Retry {
+    /// As [`run`](Self::run); the operation is told which attempt it is.
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub fn run_with<T, E, F, Fut>(&self, operation: F) -> impl Future<Output = Result<T, Error<E>>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.0.run_with(operation)
+    }
+
+    /// Retries only answers with one of these statuses, told by a result or by an error; an empty list means none. An
+    /// error without a status is retried.
+    ///
+    /// ```
+    /// # use seawall::{Retry, RetryConfig, Status};
+    /// struct Response(u16);
+    /// impl Status for Response {
+    ///     fn status(&self) -> Option<u16> { Some(self.0) }
+    /// }
+    ///
+    /// let retry = Retry::new("quotes", RetryConfig::default())?;
+    /// let mut calls = 0;
+    /// let answer = retry.on_status(&[]).run_blocking(|| {
+    ///     calls += 1;
+    ///     Ok::<_, Response>(Response(503))
+    /// });
+    /// assert!(answer.is_ok_and(|response| response.0 == 503));
+    /// assert_eq!(calls, 1);
+    /// # Ok::<(), seawall::Invalid>(())
+    /// ```
+    #[must_use]
+    pub fn on_status<T: Status, E: Status>(&self, statuses: &[u16]) -> Typed<T, E, ByStatus> {
+        let retry_on = RetryOn { statuses: statuses.to_vec(), ..RetryOn::default() };
+        self.0.typed().classify(ByStatus(retry_on))
+    }
+
+    /// What pays for its retries.
+    #[must_use]
+    pub fn budget(&self) -> RetryBudget {
+        RetryBudget(self.0.clone())
+    }
+}
+
+/// An account of retries, earned by first attempts. Cheap to clone; clones are the same account.
+#[derive(Clone, Debug)]
+pub struct RetryBudget(pub(crate) Policy);
+
+impl RetryBudget {
+    /// Its figures.
+    #[must_use]
+    pub fn snapshot(&self) -> RetryBudgetSnapshot {
+        let seen = |machines: &PolicyMachines| machines.budget.as_ref().map(|it| it.snapshot());
+        self.0.read(seen).expect(KEPT)
+    }
+}
