@@ -1,23 +1,28 @@
-//! What a user can put together today: recloser, backon, tokio's semaphore and tokio's timeout.
+//! What a user can put together today: governor, backon, recloser, tokio's semaphore and tokio's timeout.
 //!
-//! The same patterns in the same order, but for two that nobody offers on their own: a retry budget, and a
-//! limit on attempts that is learned. So this contender does less work than ours, not more.
+//! The same patterns in the same order, but for two: a retry budget by ratio, which would have to be shared by hand, and a
+//! limit on attempts that is learned, which nobody offers. And nobody waits at its bulkhead. So this contender
+//! does less work than ours, not more.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
+use governor::{DefaultDirectRateLimiter, Quota};
 use recloser::{AsyncRecloser, Recloser};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
+    contender::Contender,
     measure::{alone, begin_and_keep},
     operation::{Broken, Operation},
-    rows::{ATTEMPT, DEADLINE, FAILURES_TO_OPEN, PLACES, RETRIES},
+    rows::{ATTEMPT, BY_HAND, DEADLINE, FAILURES_TO_OPEN, PATIENCE, PLACES, RETRIES},
+    singles::wide_quota,
 };
 
 /// The parts.
 #[derive(Clone, Debug)]
 pub(crate) struct ByHand {
+    limit: Arc<DefaultDirectRateLimiter>,
     breaker: AsyncRecloser,
     places: Arc<Semaphore>,
     backoff: ExponentialBuilder,
@@ -26,6 +31,7 @@ pub(crate) struct ByHand {
 /// How a call ends without an answer.
 #[derive(Debug)]
 pub(crate) enum Error {
+    Limited,
     Open,
     Full,
     TimedOut,
@@ -34,7 +40,14 @@ pub(crate) enum Error {
 
 impl ByHand {
     pub(crate) fn new() -> Self {
-        Self::with_places(PLACES)
+        Self::with(PLACES, wide_quota())
+    }
+
+    /// With the rate limit used up.
+    pub(crate) fn limited() -> Self {
+        let by_hand = Self::with(PLACES, Quota::with_period(PATIENCE).expect("it is not zero"));
+        drop(alone(std::pin::pin!(by_hand.full(Operation::Ready))));
+        by_hand
     }
 
     /// With the breaker open.
@@ -48,14 +61,24 @@ impl ByHand {
 
     /// With the only place taken.
     pub(crate) fn crowded() -> Self {
-        let by_hand = Self::with_places(1);
+        let by_hand = Self::with(1, wide_quota());
         let holder = by_hand.clone();
         begin_and_keep(async move { holder.full(Operation::Hanging).await });
         by_hand
     }
 
-    /// Deadline, retry, circuit breaker, bulkhead, attempt limit.
+    /// The stack, whose answer to the operation, printed, contains `expected`.
+    pub(crate) fn contender(self, expected: &'static str, operation: Operation) -> Contender {
+        Contender::new(BY_HAND, expected, move || {
+            let by_hand = self.clone();
+            async move || by_hand.full(operation).await
+        })
+    }
+
+    /// Rate limit, deadline, retry, circuit breaker, bulkhead, attempt limit. The limit never waits, so it is asked before
+    /// there is a timer.
     pub(crate) async fn full(&self, operation: Operation) -> Result<u64, Error> {
+        self.limit.check().map_err(|_| Error::Limited)?;
         let attempt = || async move {
             let _place = self.places.try_acquire().map_err(|_| Error::Full)?;
             limited(operation).await
@@ -71,17 +94,10 @@ impl ByHand {
         self.retried(move || limited(operation))
     }
 
-    /// The circuit breaker.
-    pub(crate) fn breaker(
-        &self,
-        operation: Operation,
-    ) -> impl Future<Output = Result<u64, recloser::Error<Broken>>> + use<> {
-        self.breaker.call(operation.run())
-    }
-
-    fn with_places(places: usize) -> Self {
+    fn with(places: usize, quota: Quota) -> Self {
         Self {
-            breaker: AsyncRecloser::from(breaker()),
+            limit: Arc::new(DefaultDirectRateLimiter::direct(quota)),
+            breaker: AsyncRecloser::from(recloser()),
             places: Arc::new(Semaphore::new(places)),
             backoff: ExponentialBuilder::new()
                 .with_jitter()
@@ -106,8 +122,8 @@ impl ByHand {
 }
 
 /// A breaker of recloser's, which opens when half of the last hundred calls failed.
-pub(crate) fn breaker() -> Recloser {
-    Recloser::custom().open_wait(Duration::from_secs(600)).build()
+pub(crate) fn recloser() -> Recloser {
+    Recloser::custom().open_wait(PATIENCE).build()
 }
 
 async fn limited(operation: Operation) -> Result<u64, Error> {

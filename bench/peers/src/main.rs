@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   operation                                        what is called
-//!   floor  ours  by_hand  tower_resilience           how it is called: the contenders
+//!   floor  ours  by_hand  tower_resilience  singles  how it is called
 //!   rows                                             which contenders do the same work, and the bars
-//!   measure  allocations                             interleaved rounds, best and median
+//!   contender  measure  allocations                  interleaved rounds, best and median
 //!   table                                            what was seen, for people and for programs
 //! ```
 //!
@@ -13,11 +13,13 @@
 
 mod allocations;
 mod by_hand;
+mod contender;
 mod floor;
 mod measure;
 mod operation;
 mod ours;
 mod rows;
+mod singles;
 mod table;
 mod tower_resilience;
 
@@ -25,7 +27,7 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 
-use crate::{measure::Effort, rows::ROWS, table::Seen};
+use crate::{measure::Effort, rows::rows, table::Seen};
 
 /// Measures seawall beside the libraries one would use instead.
 #[derive(Debug, Parser)]
@@ -56,15 +58,14 @@ fn main() -> ExitCode {
         Effort { rounds: flags.rounds, sample: SAMPLE }
     };
     let wanted = flags.row.as_deref().unwrap_or_default();
-    let rows = ROWS.iter().filter(|row| row.name.contains(wanted));
     let mut seen = Vec::new();
-    for row in rows {
+    for row in rows().filter(|row| row.name.contains(wanted)) {
         let row = Seen::new(row, measure::measure(&(row.contenders)(), row.threads, effort));
         print!("{row}");
         seen.push(row);
     }
     if seen.is_empty() {
-        let names = ROWS.each_ref().map(|row| row.name).join(", ");
+        let names = rows().map(|row| row.name).collect::<Vec<_>>().join(", ");
         eprintln!("no row is named like `{wanted}`; there are {names}");
         return ExitCode::FAILURE;
     }

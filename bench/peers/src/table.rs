@@ -42,6 +42,10 @@ impl Seen {
             let was = match bar {
                 Bar::NoAllocation => self.of(OURS, |ours| ours.allocations),
                 Bar::Times { other, .. } => self.ratio(OURS, other),
+                Bar::Above { base, other, .. } => {
+                    let median = |name| self.of(name, |figures| figures.median);
+                    (median(OURS) - median(base)) / median(other)
+                }
             };
             Judged { bar: *bar, was }
         })
@@ -50,6 +54,11 @@ impl Seen {
     /// How many times the median of `other` that of `one` is; not a number without one of them.
     fn ratio(&self, one: &str, other: &str) -> f64 {
         self.of(one, |figures| figures.median) / self.of(other, |figures| figures.median)
+    }
+
+    /// The same of their best rounds.
+    fn best_ratio(&self, one: &str, other: &str) -> f64 {
+        self.of(one, |figures| figures.best) / self.of(other, |figures| figures.best)
     }
 
     fn of(&self, name: &str, figure: impl Fn(&Figures) -> f64) -> f64 {
@@ -64,7 +73,9 @@ impl Seen {
                 "best_ns": figures.best,
                 "median_ns": figures.median,
                 "allocations": figures.allocations,
+                "rounds": figures.rounds,
                 "seawall_to_this": self.ratio(OURS, name),
+                "seawall_to_this_best": self.best_ratio(OURS, name),
             })
         });
         let bars = self.judged().map(|judged| match judged.bar {
@@ -73,6 +84,10 @@ impl Seen {
             }),
             Bar::Times { other, bar, aim } => json!({
                 "of": other, "bar": bar, "aim": aim, "was": judged.was, "passed": judged.passed(),
+            }),
+            Bar::Above { base, other, bar } => json!({
+                "above": base, "of": other, "bar": bar, "was": judged.was,
+                "passed": judged.passed(),
             }),
         });
         json!({
@@ -89,7 +104,7 @@ impl Judged {
     fn passed(&self) -> bool {
         match self.bar {
             Bar::NoAllocation => self.was == 0.0,
-            Bar::Times { bar, .. } => self.was <= bar,
+            Bar::Times { bar, .. } | Bar::Above { bar, .. } => self.was <= bar,
         }
     }
 }
@@ -108,15 +123,22 @@ impl fmt::Display for Seen {
         writeln!(f, "\n{}: {}", self.row.name, self.row.holds)?;
         writeln!(
             f,
-            "  {:20}{:>12}{:>12}{:>12}{:>16}",
-            "", "best ns", "median ns", "allocations", "seawall to it"
+            "  {:20}{:>12}{:>12}{:>14}{:>18}{:>10}",
+            "", "best ns", "median ns", "allocations", "seawall to it", "at best"
         )?;
         for (name, figures) in &self.figures {
-            let Figures { best, median, allocations } = figures;
+            let Figures { best, median, allocations, rounds: _ } = figures;
             let allocations =
                 if *allocations == 0.0 { "0".to_owned() } else { format!("{allocations:.2}") };
-            let ratio = self.ratio(OURS, name);
-            writeln!(f, "  {name:20}{best:>12.1}{median:>12.1}{allocations:>12}{ratio:>16.2}")?;
+            let (ratio, at_best) = (self.ratio(OURS, name), self.best_ratio(OURS, name));
+            write!(f, "  {name:20}{best:>12.1}{median:>12.1}{allocations:>14}")?;
+            writeln!(f, "{ratio:>18.2}{at_best:>10.2}")?;
+        }
+        let counted = || self.figures.iter().map(|(_, figures)| figures.rounds);
+        if let Some((fewest, most)) = counted().min().zip(counted().max())
+            && self.row.threads > 1
+        {
+            writeln!(f, "  threads ran at once in {fewest} to {most} rounds; no others count")?;
         }
         for judged in self.judged() {
             writeln!(f, "  {judged}")?;
@@ -136,6 +158,9 @@ impl fmt::Display for Judged {
                 write!(f, "{verdict}  at most {bar} x {other}: {was:.2}")?;
                 aim.map_or(Ok(()), |aim| write!(f, "  (aim {aim})"))
             }
+            Bar::Above { base, other, bar } => {
+                write!(f, "{verdict}  at most {bar} x {other} above {base}: {was:.2}")
+            }
         }
     }
 }
@@ -147,17 +172,18 @@ mod tests {
     const ROW: Row = Row {
         name: "a-row",
         holds: "something",
-        threads: 1,
+        threads: 2,
         bars: &[
             Bar::NoAllocation,
             Bar::Times { other: "floor", bar: 1.5, aim: Some(1.2) },
             Bar::Times { other: "peer", bar: 0.6, aim: None },
+            Bar::Above { base: "floor", other: "peer", bar: 0.25 },
         ],
         contenders: Vec::new,
     };
 
     fn seen() -> Seen {
-        let figures = |best, median, allocations| Figures { best, median, allocations };
+        let figures = |best, median, allocations| Figures { best, median, allocations, rounds: 3 };
         Seen::new(
             &ROW,
             vec![
@@ -172,16 +198,18 @@ mod tests {
     fn the_table_says_what_was_seen_and_which_bars_were_missed() {
         let expected = "
 a-row: something
-                           best ns   median ns allocations   seawall to it
-  floor                       35.0        40.0           0            1.50
-  seawall                     50.0        60.0           0            1.00
-  peer                        70.0        80.0       12.00            0.75
+                           best ns   median ns   allocations     seawall to it   at best
+  floor                       35.0        40.0             0              1.50      1.43
+  seawall                     50.0        60.0             0              1.00      1.00
+  peer                        70.0        80.0         12.00              0.75      0.71
+  threads ran at once in 3 to 3 rounds; no others count
   pass  no allocation
   pass  at most 1.5 x floor: 1.50  (aim 1.2)
   MISS  at most 0.6 x peer: 0.75
+  pass  at most 0.25 x peer above floor: 0.25
 ";
         assert_eq!(seen().to_string(), expected);
-        assert_eq!((seen().bars(), seen().missed()), (3, 1));
+        assert_eq!((seen().bars(), seen().missed()), (4, 1));
     }
 
     #[test]
@@ -193,11 +221,15 @@ a-row: something
         assert_eq!(row["contenders"][2]["seawall_to_this"], json!(0.75));
         assert_eq!(row["bars"][1]["was"], json!(1.5));
         assert_eq!(row["bars"][2]["passed"], json!(false));
+        assert_eq!(
+            (&row["bars"][3]["above"], &row["bars"][3]["was"]),
+            (&json!("floor"), &json!(0.25))
+        );
     }
 
     #[test]
     fn a_contender_that_is_missing_misses_the_bar() {
         let alone = Seen { row: &ROW, figures: vec![seen().figures[1]] };
-        assert_eq!(alone.missed(), 2);
+        assert_eq!(alone.missed(), 3);
     }
 }
