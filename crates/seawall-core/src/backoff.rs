@@ -206,6 +206,52 @@ mod tests {
     }
 
     #[test]
+    fn strategies_have_names_and_a_callers_own_is_itself_alone() {
+        let own = CustomBackoff::new(|_| MS);
+        let all = [
+            (Strategy::Exponential, "exponential"),
+            (Strategy::Linear, "linear"),
+            (Strategy::Fibonacci, "fibonacci"),
+            (Strategy::Custom(own.clone()), "custom"),
+        ];
+        for (strategy, name) in all {
+            assert_eq!(strategy.name(), name);
+        }
+        assert_eq!(own.clone(), own);
+        assert_ne!(CustomBackoff::new(|_| MS), own, "what it returns is not looked at");
+        assert_eq!(alloc::format!("{own:?}"), "CustomBackoff");
+    }
+
+    #[test]
+    fn twice_a_delay_is_scattered_at_the_cap_where_it_would_pass_it() {
+        let plain = Backoff { cap: 400 * MS, ..backoff(Strategy::Exponential, Jitter::Full) };
+        for k in 0..4 {
+            for bits in [0, u64::MAX / 2, u64::MAX] {
+                let draw = Draw::new(bits);
+                let once = plain.delay(k, Duration::ZERO, draw);
+                let at_cap = draw.between(Duration::ZERO, plain.cap);
+                let expected = if once * 2 <= plain.cap { once * 2 } else { at_cap };
+                assert_eq!(plain.doubled(k, Duration::ZERO, draw), expected, "{k} {once:?}");
+            }
+        }
+        let exact = Backoff { jitter: Jitter::Fraction(Ratio::ZERO), ..plain };
+        let doubled = [0, 1, 2].map(|k| exact.doubled(k, Duration::ZERO, Draw::new(0)));
+        assert_eq!(doubled, [200 * MS, 400 * MS, 400 * MS]);
+    }
+
+    #[test]
+    fn two_sessions_of_one_schedule_wait_differently_and_the_same_seed_the_same() {
+        let schedule = backoff(Strategy::Exponential, Jitter::Fraction(Ratio::percent(50)));
+        let told = |seed| {
+            let mut draws = Draws::seeded(seed);
+            (0..4).map(|k| schedule.delay(k, Duration::ZERO, draws.draw())).collect::<Vec<_>>()
+        };
+        assert_eq!(told(1), told(1));
+        let all: BTreeSet<_> = (0..100).map(told).collect();
+        assert_eq!(all.len(), 100);
+    }
+
+    #[test]
     fn jitter_reaches_the_round_numbers_people_configure() {
         // Schedules that scale whole seconds and the rest apart give 1 s and 2 s no jitter at all.
         for base in [1u64, 2, 60] {

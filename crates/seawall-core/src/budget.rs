@@ -223,6 +223,7 @@ mod tests {
         }
         let seen = budget.snapshot();
         assert_eq!((seen.first_attempts, seen.retries, seen.within_budget), (1_000, 45, true));
+        assert_eq!((seen.balance, seen.refunded), (58.0, 0), "3 and 100, without 45");
     }
 
     #[test]
@@ -254,6 +255,23 @@ mod tests {
         budget.reconfigure(Ratio::percent(1), true, Instant::ORIGIN);
         assert_eq!(grants(&mut budget, Instant::ORIGIN), 13);
         assert_eq!(budget.snapshot().first_attempts, 1_000);
+    }
+
+    #[test]
+    fn another_ratio_scales_what_the_last_windows_earned_and_not_the_allowance() {
+        let mut budget = RetryBudget::new(Ratio::percent(10), false);
+        (0..1_000).for_each(|_| budget.deposit(Instant::ORIGIN));
+        assert_eq!(grants(&mut budget.clone(), Instant::ORIGIN + WINDOW), 53);
+        budget.reconfigure(Ratio::percent(5), false, Instant::ORIGIN);
+        budget.reconfigure(Ratio::percent(5), false, Instant::ORIGIN);
+        assert_eq!(grants(&mut budget.clone(), Instant::ORIGIN), 53, "3 and half of 100");
+        // In the next window half of the rest is left, and what a thousand more earn at 5 %.
+        (0..1_000).for_each(|_| budget.deposit(Instant::ORIGIN + WINDOW));
+        assert_eq!(grants(&mut budget, Instant::ORIGIN + WINDOW), 78);
+        let mut nothing = RetryBudget::new(Ratio::ZERO, false);
+        (0..1_000).for_each(|_| nothing.deposit(Instant::ORIGIN));
+        nothing.reconfigure(Ratio::percent(10), false, Instant::ORIGIN);
+        assert_eq!(grants(&mut nothing, Instant::ORIGIN), 3);
     }
 
     #[test]

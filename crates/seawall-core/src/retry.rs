@@ -333,5 +333,15 @@ mod tests {
         );
         assert_eq!(Retry::new(&config).unwrap_err().field, "retry.max_retries");
         RetryConfig::default().check(&mut |invalid| panic!("{invalid}"));
+        let most = RetryConfig {
+            max_retries: 100,
+            base_delay: Duration::from_secs(60),
+            jitter: Jitter::Fraction(Ratio::ONE),
+            max_elapsed: Some(Duration::from_nanos(1)),
+            budget: Ratio::percent(1_000),
+            ..RetryConfig::default()
+        };
+        let retry = Retry::new(&most).unwrap();
+        assert_eq!((retry.max_retries(), retry.max_elapsed()), (100, most.max_elapsed));
     }
 }

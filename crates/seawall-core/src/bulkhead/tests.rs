@@ -291,6 +291,38 @@ fn who_looks_before_it_is_told_is_not_told_again() {
 }
 
 #[test]
+fn whether_anybody_asks_and_who_still_waits() {
+    let mut bulkhead = bulkhead(&small(1, 10));
+    let asked = |bulkhead: &Bulkhead| (bulkhead.is_asked(), bulkhead.waits(0), bulkhead.waits(1));
+    assert_eq!(asked(&bulkhead), (false, false, false));
+    let permit = go(&mut bulkhead, Normal, at(0));
+    assert_eq!(asked(&bulkhead), (false, false, false), "who runs does not ask");
+    let [first, second] = [Normal, Normal].map(|class| wait(&mut bulkhead, class, at(0)));
+    assert_eq!(asked(&bulkhead), (true, true, true));
+    bulkhead.leave(permit, SECOND);
+    assert!(matches!(bulkhead.claim(first, at(0)), Admission::Go(_)));
+    assert_eq!(asked(&bulkhead), (true, false, true));
+    assert_eq!(bulkhead.settle(at(30)), Some(1), "its wait is over");
+    assert_eq!(asked(&bulkhead), (false, false, false), "it was told, and may look later");
+    assert_eq!(no(bulkhead.claim(second, at(30))), Reason::WaitOver);
+    let ticket = wait(&mut bulkhead, Normal, at(30));
+    bulkhead.end_waits(at(60));
+    assert_eq!(asked(&bulkhead), (true, false, false), "nobody waits, but one is to be told");
+    bulkhead.abandon(ticket);
+    assert!(!bulkhead.is_asked());
+}
+
+#[test]
+fn who_does_not_run_after_all_leaves_its_place_and_no_trace_of_a_run() {
+    let mut bulkhead = bulkhead(&small(1, 10));
+    let permit = go(&mut bulkhead, High, at(0));
+    bulkhead.withdraw(permit);
+    let seen = bulkhead.snapshot();
+    assert_eq!((seen.running, seen.completed, bulkhead.run_time), (0, 0, 0));
+    let _next = go(&mut bulkhead, Low, at(0));
+}
+
+#[test]
 fn who_cannot_be_served_in_time_is_refused_at_once() {
     let mut bulkhead = bulkhead(&small(2, 100));
     for n in 0..20 {
@@ -309,6 +341,22 @@ fn who_cannot_be_served_in_time_is_refused_at_once() {
     assert_eq!(refused(&mut bulkhead, Background, at(0)), Reason::Hopeless);
     let _urgent = wait(&mut bulkhead, High, at(0));
     assert_eq!((bulkhead.snapshot().hopeless, tickets.len()), (3, 17));
+}
+
+#[test]
+fn who_would_be_served_at_the_very_end_has_hope() {
+    let mut bulkhead = bulkhead(&small(1, 100));
+    for _ in 0..20 {
+        let permit = go(&mut bulkhead, Normal, at(0));
+        bulkhead.leave(permit, SECOND);
+    }
+    let _permit = go(&mut bulkhead, Normal, at(0));
+    let _first = wait(&mut bulkhead, Normal, at(0));
+    let expected = bulkhead.expected_wait(Normal);
+    assert!(expected > SECOND * 9 / 10 && expected <= SECOND, "{expected:?}");
+    let too_soon = at(0) + (expected - Duration::from_nanos(1));
+    assert_eq!(no(bulkhead.admit(Normal, too_soon, at(0))), Reason::Hopeless);
+    assert!(matches!(bulkhead.admit(Normal, at(0) + expected, at(0)), Admission::Wait(_)));
 }
 
 #[test]

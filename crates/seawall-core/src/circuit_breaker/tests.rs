@@ -11,6 +11,7 @@ mod ledger;
 mod model;
 mod overrides;
 mod periods;
+mod questions;
 mod rates;
 mod reconfigure;
 
@@ -255,6 +256,8 @@ fn settings_that_only_together_make_no_sense_are_told() {
         CircuitBreakerConfig { window: Window::Calls(20), ..base() },
         CircuitBreakerConfig { failure_rate: Some(Ratio::ONE), ..base() },
         CircuitBreakerConfig { max_open_for: Some(60 * SECOND), open_jitter: Ratio::ONE, ..base() },
+        CircuitBreakerConfig { half_open_calls: 255, window: Window::Calls(1_024), ..base() },
+        CircuitBreakerConfig { window: Window::Time(Duration::from_nanos(10)), ..base() },
     ] {
         assert_eq!(first(config), None);
     }
