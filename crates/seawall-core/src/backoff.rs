@@ -274,29 +274,37 @@ mod tests {
             (0..1_000).map(|_| schedule.delay(30, Duration::ZERO, draws.draw())).collect();
         assert!(delays.iter().all(|d| *d <= schedule.cap && *d >= schedule.cap / 2));
         assert!(delays.iter().collect::<BTreeSet<_>>().len() > 900);
-        // Uniform over 30 s .. 60 s: the mean lies within three standard errors of 45 s.
+        // Uniform over 30 s .. 60 s: the mean lies within three standard errors of 45 s, the variance of 75 s².
         let mean = delays.iter().map(|d| d.as_millis()).sum::<u128>() / 1_000;
         assert!((44_178..=45_822).contains(&mean), "mean {mean} ms");
+        let variance =
+            delays.iter().map(|d| (d.as_secs_f64() - 45.0).powi(2)).sum::<f64>() / 1_000.0;
+        assert!((68.6..=81.4).contains(&variance), "variance {variance} s²");
     }
 
     proptest! {
         #[test]
         fn no_delay_passes_the_cap(
-            base in 0u64..=u64::MAX, cap in 0u64..=u64::MAX, k: u32, bits: u64, ppm: u32, kind in 0..5u8,
+            base in 0u64..=u64::MAX, cap in 0u64..=u64::MAX, last in 0u64..=u64::MAX, k: u32, bits: u64,
+            ppm: u32, kind in 0..7u8,
         ) {
             let strategy = match kind {
-                0 | 3 | 4 => Strategy::Exponential,
                 1 => Strategy::Linear,
-                _ => Strategy::Fibonacci,
+                2 => Strategy::Fibonacci,
+                6 => Strategy::Custom(CustomBackoff::new(|_| Duration::MAX)),
+                _ => Strategy::Exponential,
             };
             let jitter = match kind {
                 3 => Jitter::Full,
                 4 => Jitter::Equal,
+                5 => Jitter::Decorrelated,
                 _ => Jitter::Fraction(Ratio::from_ppm(ppm)),
             };
+            let last = Duration::from_nanos(last);
             let schedule =
                 Backoff { base: Duration::from_nanos(base), cap: Duration::from_nanos(cap), strategy, jitter };
-            prop_assert!(schedule.delay(k, Duration::ZERO, Draw::new(bits)) <= schedule.cap);
+            prop_assert!(schedule.delay(k, last, Draw::new(bits)) <= schedule.cap);
+            prop_assert!(schedule.doubled(k, last, Draw::new(bits)) <= schedule.cap);
         }
 
         #[test]

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod endings;
+mod pausing;
 mod queueing;
 
 const MS: Duration = Duration::from_millis(1);

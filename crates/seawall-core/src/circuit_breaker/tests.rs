@@ -148,6 +148,27 @@ fn p24_a_hung_probe_keeps_its_place_and_expires_as_a_failure() {
 }
 
 #[test]
+fn one_good_probe_of_many_does_not_close_it_and_as_many_as_are_asked_for_do() {
+    for (half_open_calls, successes) in [(5, 2), (2, 4), (1, 3), (3, 3)] {
+        let mut breaker = breaker(CircuitBreakerConfig {
+            failures: 1,
+            successes,
+            half_open_calls,
+            ..CircuitBreakerConfig::default()
+        });
+        call(&mut breaker, Outcome::Failure, at(0));
+        let mut alive = Vec::new();
+        for good in 1..=successes {
+            alive.extend(core::iter::from_fn(|| admit(&mut breaker, at(60)).ok()));
+            assert_eq!(alive.len(), half_open_calls as usize, "before success {good}");
+            end(&mut breaker, alive.remove(0), Outcome::Success, at(60));
+            let phase = if good < successes { Phase::HalfOpen } else { Phase::Closed };
+            assert_eq!(breaker.phase(at(60)), phase, "{good} of {successes}");
+        }
+    }
+}
+
+#[test]
 fn a_cancelled_probe_frees_exactly_one_place() {
     let mut breaker = opened();
     let mut probes: Vec<_> = (0..3).map(|_| admit(&mut breaker, at(60)).unwrap()).collect();

@@ -1,10 +1,14 @@
 //! A call may be dropped at any of its await points, and everything returns.
 
+use std::time::Duration;
+
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Error, Policy, RetryConfig, TimeoutConfig, core::Phase,
+    Attempt, BulkheadConfig, CircuitBreakerConfig, Error, Policy, RateLimitConfig, RetryConfig,
+    TimeoutConfig,
+    core::{Algorithm, Phase, Rate},
 };
 
-use crate::world::{MS, SECOND, World, assert_nothing_is_left, up_to};
+use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left, seen, up_to};
 
 fn policy(world: &World, failures: u32) -> Policy {
     world
@@ -22,7 +26,7 @@ fn policy(world: &World, failures: u32) -> Policy {
 /// after one wait.
 fn call(world: &mut World, policy: &Policy, polls: u32) -> Option<Result<u8, Error<()>>> {
     let (policy, time) = (policy.clone(), world.time.clone());
-    world.block_on(up_to(polls, async move {
+    world.block_on(up_to(polls, false, async move {
         policy
             .run_with(async |attempt| {
                 time.sleep(10 * MS).await;
@@ -70,4 +74,121 @@ fn after_any_number_of_dropped_calls_the_next_one_is_served() {
     let ended = world.block_on(async move { caller.run(async || Ok::<_, ()>("served")).await });
     assert_eq!(ended.unwrap(), "served");
     assert_nothing_is_left(&policy);
+}
+
+/// Patterns a policy may have, as bits; every combination of them is a policy here.
+const RETRY: u32 = 1;
+const BREAKER: u32 = 1 << 1;
+const BULKHEAD: u32 = 1 << 2;
+const TIMEOUT: u32 = 1 << 3;
+const SHAPER: u32 = 1 << 4;
+const DEADLINE: u32 = 1 << 5;
+
+fn combined(world: &World, patterns: u32) -> Policy {
+    let mut policy = world.policy();
+    if patterns & RETRY != 0 {
+        policy = policy.retry(RetryConfig::default());
+    }
+    if patterns & BREAKER != 0 {
+        policy = policy.circuit_breaker(CircuitBreakerConfig::default());
+    }
+    if patterns & BULKHEAD != 0 {
+        policy = policy.bulkhead(BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() });
+    }
+    if patterns & TIMEOUT != 0 {
+        policy = policy.timeout(TimeoutConfig { attempt: 500 * MS, ..TimeoutConfig::default() });
+    }
+    if patterns & SHAPER != 0 {
+        policy = policy.rate_limit(RateLimitConfig {
+            algorithm: Algorithm::Shaper,
+            rate: Some(Rate::per_second(20)),
+            ..RateLimitConfig::default()
+        });
+    }
+    if patterns & DEADLINE != 0 {
+        policy = policy.deadline(10 * SECOND);
+    }
+    policy.build().expect("the settings make sense")
+}
+
+/// A call that works for so long and succeeds.
+fn working(world: &mut World, policy: &Policy, wait: Duration) -> Job<Result<(), Error<()>>> {
+    let (policy, time) = (policy.clone(), world.time.clone());
+    world.spawn(async move {
+        let work = || {
+            let worked = time.sleep(wait);
+            async move {
+                worked.await;
+                Ok::<_, ()>(())
+            }
+        };
+        policy.run(work).await
+    })
+}
+
+/// A call behind one that works, before another: dropped after so many polls, at once or, when it has been woken
+/// (its turn has come, its pause is over), before it looks. `None` if it was dropped.
+fn dropped(
+    world: &mut World,
+    policy: &Policy,
+    polls: u32,
+    when_woken: bool,
+) -> Option<Result<u8, Error<()>>> {
+    let before = working(world, policy, 70 * MS);
+    let (caller, time) = (policy.clone(), world.time.clone());
+    let call = async move {
+        let work = async |attempt: Attempt| {
+            time.sleep(10 * MS).await;
+            if attempt.number == 1 { Err(()) } else { Ok(attempt.number) }
+        };
+        caller.run_with(work).await
+    };
+    let dropped = world.spawn(up_to(polls, when_woken, call));
+    let after = working(world, policy, 10 * MS);
+    world.run();
+    for served in [before, after] {
+        served.answer().expect("it has ended").expect("it is served");
+    }
+    dropped.answer().expect("it has ended")
+}
+
+#[test]
+fn under_any_patterns_a_call_dropped_at_any_moment_leaves_all_as_it_was() {
+    let mut most = 0;
+    for patterns in 0..64 {
+        for when_woken in [false, true] {
+            let polls = (0..).find(|&polls| {
+                let mut world = World::default();
+                let policy = combined(&world, patterns);
+                let ended = dropped(&mut world, &policy, polls, when_woken);
+                let what = format!("patterns {patterns:06b}, {polls} polls, woken {when_woken}");
+                assert_all_is_as_it_was(&policy, &what);
+                // Whoever comes next waits for nobody.
+                world.pass(SECOND);
+                let begun = world.time.passed();
+                let next = working(&mut world, &policy, 5 * MS);
+                world.run();
+                assert!(matches!(next.answer(), Some(Ok(()))), "{what}");
+                assert_eq!(world.time.passed() - begun, 5 * MS, "{what}");
+                ended.is_some()
+            });
+            most = most.max(polls.unwrap_or(0));
+        }
+    }
+    assert!(most >= 5, "a line, a turn, the operation twice and a pause: {most}");
+}
+
+/// Nobody runs, waits or holds anything; what was charged was sent.
+fn assert_all_is_as_it_was(policy: &Policy, what: &str) {
+    assert_nothing_is_left(policy);
+    assert_eq!(policy.phase().unwrap_or(Phase::Closed), Phase::Closed, "{what}");
+    let seen = seen(policy);
+    for bulkhead in seen.bulkheads.values() {
+        assert_eq!((bulkhead.active_calls, bulkhead.queued), (0, 0), "{what}");
+        let admitted = bulkhead.admitted_by_class.normal;
+        assert_eq!((admitted, bulkhead.rejected_calls), (bulkhead.completed, 0), "{what}");
+    }
+    for limiter in seen.rate_limiters.values() {
+        assert_eq!((limiter.waiting, limiter.rejected), (0, 0), "{what}");
+    }
 }

@@ -85,7 +85,7 @@ async fn caller(policy: Policy, time: Time, ledger: Arc<Ledger>, seed: u64) {
             anything(draw, time.clone())
         });
         let patience = u32::try_from(patience).unwrap_or(u32::MAX);
-        let count = match caught(up_to(patience, call)).await {
+        let count = match caught(up_to(patience, false, call)).await {
             Ok(Some(Ok(()))) => &ledger.good,
             Ok(Some(Err(Error::Refused(_)))) => &ledger.refused,
             Ok(Some(Err(_)) | None) => &ledger.other,

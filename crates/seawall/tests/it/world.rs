@@ -211,8 +211,12 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<
     .await
 }
 
-/// Polls a future at most so often, then drops it: the answer, or `None`.
-pub(crate) async fn up_to<T>(mut polls: u32, future: impl Future<Output = T>) -> Option<T> {
+/// Polls a future at most so often, then drops it: at once, or when it is woken. The answer, or `None`.
+pub(crate) async fn up_to<T>(
+    mut polls: u32,
+    when_woken: bool,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         if polls == 0 {
@@ -220,7 +224,7 @@ pub(crate) async fn up_to<T>(mut polls: u32, future: impl Future<Output = T>) ->
         }
         polls -= 1;
         match future.as_mut().poll(cx) {
-            Poll::Pending if polls > 0 => Poll::Pending,
+            Poll::Pending if polls > 0 || when_woken => Poll::Pending,
             Poll::Pending => Poll::Ready(None),
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
         }

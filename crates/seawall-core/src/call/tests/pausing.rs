@@ -1,0 +1,43 @@
+//! Between two attempts: what is paid, and that nothing is sent before its time.
+
+use super::*;
+
+#[test]
+fn a_timer_that_fires_early_sends_nothing_before_the_callees_hint() {
+    for hint in [MS, 7_000 * MS, 7_000 * MS + Duration::from_nanos(1)] {
+        let house = house(breaker(), Plan { retry: retry(3), ..Plan::default() });
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        let later = Verdict::LATER.after(Some(hint));
+        assert_eq!(call.on(&house, ended(1, later), at(2)), Action::Wait);
+        let due = call.wake_at();
+        assert!(due >= at(2) + hint, "{due:?}");
+        let before = |nanos| Instant::from_nanos(due.as_nanos() - nanos);
+        // A coarse timer, or one that rounds down to its grain; a clock that steps back as well.
+        for early in [at(0), at(2), before(1_000_000), before(1)] {
+            assert_eq!(call.on(&house, Event::Tick, early), Action::Wait, "{early:?}");
+            assert_eq!(call.wake_at(), due, "and it is to be woken again");
+        }
+        assert_eq!(call.on(&house, Event::Tick, due), Action::Start { attempt: 2 });
+    }
+}
+
+#[test]
+fn retries_that_still_wait_are_paid_already() {
+    let house = house(None, Plan { retry: retry(3), ..Plan::default() });
+    let mut calls: Vec<_> = (0..100).map(|_| Call::new(Ask::default())).collect();
+    for call in &mut calls {
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    }
+    // All fail in one moment: had the sleepers not paid, every one of them would come back.
+    let failed = calls.iter_mut().map(|call| call.on(&house, ended(1, Verdict::FAILURE), at(1)));
+    let waiting = failed.filter(|action| *action == Action::Wait).count();
+    assert_eq!(waiting, 13, "a tenth of a hundred, and three");
+    let paid = |house: &House<Option<CircuitBreaker>>| {
+        house.machines.borrow().budget.as_ref().unwrap().snapshot().retries
+    };
+    assert_eq!((paid(&house), house.machines.borrow().counts.attempts.started), (13, 100));
+    // Who leaves during the pause has sent nothing.
+    calls.iter_mut().for_each(|call| call.abandon(&house, at(2), false));
+    assert_eq!(paid(&house), 0);
+}
