@@ -323,6 +323,8 @@ mod tests {
         sketch.censor(ms(5), START);
         assert_eq!(sketch.quantile(Ratio::ZERO), None);
         assert_eq!((sketch.samples(), sketch.censored_share()), (0, Ratio::ONE));
+        let shown = alloc::format!("{sketch:?}");
+        assert!(shown.starts_with("Sketch { ended: 0, cut: 1, keep: 0, aged: "), "{shown}");
     }
 
     #[test]

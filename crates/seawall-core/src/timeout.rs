@@ -539,6 +539,35 @@ mod tests {
     }
 
     #[test]
+    fn other_settings_bring_what_was_learned_within_their_bounds() {
+        let learned = |change: fn(&mut TimeoutConfig)| {
+            let mut load = Load::learned();
+            let mut config = TimeoutConfig::default();
+            change(&mut config);
+            load.timeout.reconfigure(config).unwrap();
+            (load.timeout.learned(), load.timeout.limit())
+        };
+        let before = Load::learned().timeout.limit();
+        assert_eq!(learned(|_| ()), (Some(before), before), "the same settings");
+        assert_eq!(learned(|config| config.floor = ms(40)), (Some(ms(40)), ms(40)));
+        let lower = |config: &mut TimeoutConfig| {
+            (config.floor, config.attempt) = (ms(1), ms(12));
+        };
+        assert_eq!(learned(lower), (Some(ms(12)), ms(12)));
+        assert_eq!(learned(|config| config.adaptive = false), (None, secs(60)));
+        let mut load = Load::learned();
+        let wrong = TimeoutConfig { warm_up: 0, ..TimeoutConfig::default() };
+        assert_eq!(load.timeout.reconfigure(wrong).unwrap_err().field, "timeout.warm_up");
+        assert_eq!(load.timeout.learned(), Some(before), "nothing has changed");
+        // Learned anew at once, though the second since the last time is not over.
+        load.call(ms(10));
+        let factor = TimeoutConfig { factor: Ratio::percent(120), ..TimeoutConfig::default() };
+        load.timeout.reconfigure(factor).unwrap();
+        load.call(ms(10));
+        assert!(close(load.timeout.limit(), before * 9 / 10, 1), "{:?}", load.timeout);
+    }
+
+    #[test]
     fn hours_forward_and_back_leave_the_limit_standing() {
         let mut load = Load::learned();
         let limit = load.timeout.limit();
@@ -601,6 +630,10 @@ mod tests {
         let short = "timeout.floor is 10ms, expected at most timeout.attempt, \
                      which is below the default floor of 10ms: lower both";
         assert_eq!(of(|config| config.attempt = ms(5)), short);
+        let at_the_floor = |config: &mut TimeoutConfig| {
+            (config.attempt, config.floor) = (ms(10), ms(20));
+        };
+        assert_eq!(of(at_the_floor), "timeout.floor is 20ms, expected at most timeout.attempt");
         let plain = TimeoutConfig { attempt: ms(5), adaptive: false, ..TimeoutConfig::default() };
         assert_eq!(AdaptiveTimeout::new(plain).unwrap().limit(), ms(5));
     }

@@ -88,7 +88,7 @@ fn a_leaky_bucket_is_a_meter() {
 }
 
 #[test]
-fn sentinel_golang_409_a_clock_that_steps_back_stands() {
+fn a_clock_that_steps_back_stands() {
     let mut bucket = TokenBucket::new(2, Rate::per_second(1));
     assert!(bucket.admit(2, at(3_600 * SECOND)).is_ok());
     assert_eq!(why(bucket.admit(1, at(0)).unwrap_err()), (Reason::Limited, ns(3_601 * SECOND)));

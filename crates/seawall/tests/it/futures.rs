@@ -5,7 +5,7 @@ use std::{
     task::Poll,
 };
 
-use seawall::{BulkheadConfig, CircuitBreakerConfig, Clock, Policy, TimeoutConfig};
+use seawall::{BulkheadConfig, CircuitBreakerConfig, Clock, Policy, TimeoutConfig, core::Phase};
 
 use crate::world::{MS, SECOND, World, assert_nothing_is_left, exact_retry};
 
@@ -135,6 +135,27 @@ fn nobody_waits_on_the_clock_for_a_call_that_is_over() {
     world.settle();
     assert_eq!(ended.answer().unwrap().unwrap(), 3);
     assert_eq!(world.time.manual.next_wake(), None);
+}
+
+#[test]
+fn a_policy_nobody_calls_waits_for_no_moment() {
+    let mut world = World::default();
+    let policy = full(world.policy());
+    let caller = policy.clone();
+    let failed = world.spawn(async move {
+        for _ in 0..5 {
+            let _ = caller.call().no_retry().run(|| ready(Err::<(), _>(()))).await;
+        }
+    });
+    world.run();
+    assert!(failed.answer().is_some());
+    // Its breaker is open, its budget has been charged, its sketch has samples to forget: all of it can wait.
+    assert_eq!(policy.phase(), Some(Phase::Open));
+    for _ in 0..1_000 {
+        assert_eq!(world.time.manual.next_wake(), None);
+        world.time.advance(SECOND);
+    }
+    assert_eq!(policy.phase(), Some(Phase::HalfOpen), "whoever looks is told");
 }
 
 #[test]
