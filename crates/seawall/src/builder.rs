@@ -9,11 +9,12 @@ use seawall_core::{
 };
 
 use crate::{
-    Clock, Policy, PolicyConfig, PolicyMachines, RetryOn,
+    Clock, Part, Policy, PolicyConfig, PolicyMachines, RetryOn,
     observe::{Stream, Teller},
     policy::Inner,
     pooled::Pool,
     reload::plan,
+    shared::Handles,
     shell::{Shell, random_seed},
 };
 
@@ -30,6 +31,7 @@ pub struct PolicyBuilder {
     seed: Option<u64>,
     stream: Option<Stream>,
     enforces_learned: bool,
+    shared: Handles,
 }
 
 impl PolicyBuilder {
@@ -41,6 +43,7 @@ impl PolicyBuilder {
             seed: None,
             stream: None,
             enforces_learned: false,
+            shared: Handles::default(),
         }
     }
 
@@ -51,14 +54,20 @@ impl PolicyBuilder {
     }
 
     /// Limits how many calls pass in how much time. Retries do not pass it again.
-    pub fn rate_limit(mut self, rate_limit: RateLimitConfig) -> Self {
-        self.config.rate_limit = Some(rate_limit);
+    pub fn rate_limit(mut self, rate_limit: impl Into<Part<RateLimitConfig>>) -> Self {
+        (self.config.rate_limit, self.shared.limiter) = rate_limit.into().split();
         self
     }
 
     /// Repeats attempts that failed.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.config.retry = Some(retry);
+        self
+    }
+
+    /// Retries are paid for by this account, which may be others' too, and not by one of the policy's own.
+    pub fn retry_budget(mut self, budget: &crate::RetryBudget) -> Self {
+        self.shared.budget = Some(budget.0.clone());
         self
     }
 
@@ -70,26 +79,29 @@ impl PolicyBuilder {
     }
 
     /// Stops calling what fails.
-    pub fn circuit_breaker(mut self, circuit_breaker: CircuitBreakerConfig) -> Self {
-        self.config.circuit_breaker = Some(circuit_breaker);
+    pub fn circuit_breaker(
+        mut self,
+        circuit_breaker: impl Into<Part<CircuitBreakerConfig>>,
+    ) -> Self {
+        (self.config.circuit_breaker, self.shared.breaker) = circuit_breaker.into().split();
         self
     }
 
     /// Limits how many calls run at once, and how many wait for a place.
-    pub fn bulkhead(mut self, bulkhead: BulkheadConfig) -> Self {
-        self.config.bulkhead = Some(bulkhead);
+    pub fn bulkhead(mut self, bulkhead: impl Into<Part<BulkheadConfig>>) -> Self {
+        (self.config.bulkhead, self.shared.bulkhead) = bulkhead.into().split();
         self
     }
 
     /// Limits each attempt.
-    pub fn timeout(mut self, timeout: TimeoutConfig) -> Self {
-        self.config.timeout = Some(timeout);
+    pub fn timeout(mut self, timeout: impl Into<Part<TimeoutConfig>>) -> Self {
+        (self.config.timeout, self.shared.timeout) = timeout.into().split();
         self
     }
 
-    /// All settings at once, in place of those above.
+    /// All settings at once, in place of those above and of all handles.
     pub fn config(mut self, config: PolicyConfig) -> Self {
-        self.config = config;
+        (self.config, self.shared) = (config, Handles::default());
         self
     }
 
@@ -122,18 +134,18 @@ impl PolicyBuilder {
     /// # Errors
     /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
     pub fn build(self) -> Result<Policy, Invalid> {
-        let Self { name, config, clock, seed, stream, enforces_learned } = self;
+        let Self { name, config, clock, seed, stream, enforces_learned, shared } = self;
         config.first_invalid()?;
+        let clock = shared.clock(clock)?;
         let seed = seed.unwrap_or_else(random_seed);
-        let plan = Plan { enforces_learned, ..plan(&config)? };
+        let plan = Plan { enforces_learned, ..shared.plan(plan(&config)?) };
         let machines = PolicyMachines {
             plan,
             breaker: (config.circuit_breaker.as_ref())
                 .map(|breaker| CircuitBreaker::seeded(breaker, seed))
                 .transpose()?,
-            budget: config
-                .retry
-                .as_ref()
+            budget: (config.retry.as_ref())
+                .filter(|_| shared.budget.is_none())
                 .map(|retry| RetryBudget::new(retry.budget, retry.trickle))
                 .map(Box::new),
             limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?.map(Box::new),
@@ -145,8 +157,12 @@ impl PolicyBuilder {
         let stream = stream.unwrap_or_default();
         let teller = Teller::new(name.clone(), Arc::new([]), &stream);
         let shell = Shell::new(machines, teller, Some(seed));
-        let clock = clock.unwrap_or_default();
-        let pool = Arc::new(Pool::new(name.clone()));
-        Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool })))
+        // Threads belong to the places they fill.
+        let pool = match &shared.bulkhead {
+            Some(part) => part.0.pool.clone(),
+            None => Arc::new(Pool::new(name.clone())),
+        };
+        let shared = shared.any().then(|| Box::new(shared));
+        Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool, shared })))
     }
 }

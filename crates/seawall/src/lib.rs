@@ -8,6 +8,7 @@
 //!   judging   classify  what an answer means  error      what the caller reads
 //!             typed     a policy that knows its answers
 //!   state     builder   which patterns        policy     their state, shared by all clones
+//!             shared    parts that are others' too
 //!             shell     behind a short mutex  keyed      one machine for each key, bounded
 //!             clock     now, and waiting for later
 //!   seeing    registry  policies by name      snapshot   statistics      observe   transitions
@@ -69,6 +70,12 @@
 //! # Ok::<(), seawall::Invalid>(())
 //! ```
 //!
+//! # Parts that several share
+//!
+//! A [`CircuitBreaker`], [`Bulkhead`], [`RetryBudget`] or [`AdaptiveTimeout`] of its own name can be given to several
+//! policies instead of settings. What one of them does to it, all see; it is shown, told and set anew by its own handle,
+//! and a reload of a policy leaves it alone. All go by one clock.
+//!
 //! # How an attempt ends
 //!
 //! | end | for the breaker | for the caller |
@@ -121,6 +128,7 @@ mod registry;
 mod reload;
 mod retry_on;
 mod run;
+mod shared;
 mod shell;
 pub mod snapshot;
 mod typed;
@@ -149,6 +157,7 @@ pub use seawall_core::{
     Algorithm, BulkheadConfig, CircuitBreakerConfig, Invalid, Jitter, Override, Priority, Rate,
     RateLimitConfig, Ratio, Reserve, RetryConfig, Strategy, TimeoutConfig, Window,
 };
+pub use shared::Part;
 pub use shell::{Machines, Shell, random_seed};
 pub use snapshot::{Observed, Snapshot};
 pub use typed::Typed;

@@ -20,7 +20,8 @@ use crate::{
     caller::{Caller, Protection},
     observe::{Events, Stream},
     pooled::{Job, Pool, PoolSnapshot},
-    shell::{Machines, Shell},
+    shared::Handles,
+    shell::{Machines, News, Shell},
 };
 
 /// Patterns around an operation. Cheap to clone; clones share everything.
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) stream: Stream,
     pub(crate) shell: Shell<PolicyMachines>,
     pub(crate) pool: Arc<Pool>,
+    /// Parts that are others' too; `None` if all are its own.
+    pub(crate) shared: Option<Box<Handles>>,
 }
 
 /// The machines of one policy. Each in a box: whether there is one is then the pointer itself, and to show them all
@@ -79,7 +82,7 @@ impl Policy {
         &self.0.name
     }
 
-    /// The settings it was built from.
+    /// The settings it was built from; of a part that is shared by handle, none.
     #[must_use]
     pub fn config(&self) -> &PolicyConfig {
         &self.0.config
@@ -173,7 +176,7 @@ impl Policy {
         let places = |machines: &PolicyMachines| {
             machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot().max_concurrent)
         };
-        self.read(places).unwrap_or(THREADS) as usize
+        self.line(Line::Bulkhead).read(places).unwrap_or(THREADS) as usize
     }
 
     /// One call, to be given what this caller knows: a deadline of its own, that it must not be repeated.
@@ -191,7 +194,9 @@ impl Policy {
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
         let now = self.0.clock.now();
-        self.read(|machines| machines.breaker.as_ref().map(|breaker| breaker.phase(now)))
+        let phase =
+            |machines: &PolicyMachines| machines.breaker.as_ref().map(|breaker| breaker.phase(now));
+        self.whose(|shared| shared.breaker.as_ref()).read(phase)
     }
 
     /// Calls and attempts by how they ended.
@@ -210,7 +215,7 @@ impl Policy {
         self.with_breaker(CircuitBreaker::release);
     }
 
-    /// Transitions from now on.
+    /// Transitions from now on; those of a shared breaker are told by its handle.
     #[must_use]
     pub fn events(&self) -> Events {
         self.0.stream.listen()
@@ -226,12 +231,25 @@ impl Policy {
         self.0.shell.read(reader)
     }
 
+    /// Who keeps a part: another, if it is shared.
+    pub(crate) fn whose(&self, part: impl FnOnce(&Handles) -> Option<&Self>) -> &Self {
+        self.0.shared.as_deref().and_then(part).unwrap_or(self)
+    }
+
+    /// Who keeps a line.
+    fn line(&self, line: Line) -> &Self {
+        self.whose(|shared| match line {
+            Line::RateLimit => shared.limiter.as_ref(),
+            Line::Bulkhead => shared.bulkhead.as_ref(),
+        })
+    }
+
     fn with_breaker(
         &self,
         change: impl FnOnce(&mut CircuitBreaker, Instant) -> Option<seawall_core::Transition>,
     ) {
         let now = self.0.clock.now();
-        self.0.shell.visit((), now, |parts| {
+        self.visit(now, |parts| {
             if let Some(breaker) = parts.gate
                 && let Some(transition) = change(breaker, now)
             {
@@ -246,7 +264,21 @@ impl Shared for Policy {
 
     #[inline]
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
-        self.0.shell.visit((), now, step)
+        let mut news = None;
+        let result = self.0.shell.visit((), now, |parts| {
+            let mut borrowed = None;
+            let parts = match &self.0.shared {
+                None => parts,
+                Some(shared) => borrowed.insert(shared.lend()).instead_of(parts, now),
+            };
+            let result = step(parts);
+            if let Some(borrowed) = borrowed {
+                news = borrowed.give_back(now);
+            }
+            result
+        });
+        news.into_iter().flatten().for_each(News::spread);
+        result
     }
 
     #[inline]
@@ -262,11 +294,11 @@ impl Driven for Policy {
     }
 
     fn park(&self, line: Line, place: usize, waker: &Waker) -> bool {
-        self.0.shell.park((), line, place, waker)
+        self.line(line).0.shell.park((), line, place, waker)
     }
 
     fn forget(&self, line: Line, place: usize) {
-        self.0.shell.forget((), line, place);
+        self.line(line).0.shell.forget((), line, place);
     }
 }
 

@@ -6,6 +6,8 @@
 //!   removed pattern   is gone; whoever waits there goes on without it
 //! ```
 //!
+//! A part that is shared by handle stays as it is: its own handle gives it other settings, for all who share it.
+//!
 //! Nothing that runs is cut. A lower limit is reached as calls end, a shorter queue refuses the least urgent first,
 //! an open breaker keeps the end of its period, and a retry budget what the new ratio would have let it save.
 
@@ -25,7 +27,8 @@ pub struct Reloaded {
 }
 
 impl Policy {
-    /// Goes on under other settings. [`config`](Self::config) remains what it was built from.
+    /// Goes on under other settings. [`config`](Self::config) remains what it was built from, and a part that is shared
+    /// by handle what it is: settings for it are checked and otherwise ignored.
     ///
     /// ```
     /// use seawall::{BulkheadConfig, Policy, PolicyConfig};
@@ -41,12 +44,25 @@ impl Policy {
     /// The first setting that makes no sense; then nothing has changed.
     pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
         config.first_invalid()?;
+        let handles = self.0.shared.as_deref();
+        let own = handles.map(|handles| handles.without(config));
+        let config = own.as_ref().unwrap_or(config);
         let plan = plan(config)?;
+        let plan = match handles {
+            Some(handles) => handles.plan(plan),
+            None => plan,
+        };
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
         // Whoever waits in a line that goes is let out of it first, and told.
         self.0.shell.change((), now, |machines| machines.open_lines(config, now))?;
-        self.0.shell.change((), now, |machines| machines.reload(config, plan, seed, now))
+        self.0.shell.change((), now, |machines| {
+            let reloaded = machines.reload(config, plan, seed, now);
+            if handles.is_some_and(|handles| handles.budget.is_some()) {
+                machines.budget = None;
+            }
+            reloaded
+        })
     }
 }
 

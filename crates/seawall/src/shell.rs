@@ -120,25 +120,68 @@ impl<M: Machines> Shell<M> {
         drop(forgotten);
     }
 
+    /// Locks the machines for a step that is another shell's as well.
+    pub(crate) fn lend(&self) -> Lent<'_, M> {
+        Lent { shell: self, inside: self.lock() }
+    }
+
     /// Calls up who is left, copies what is new, unlocks, and only then wakes and tells.
     #[cold]
     fn finish(&self, mut inside: MutexGuard<'_, Inside<M>>, view: M::View, now: Instant) {
-        let called = call_up(&mut inside, view, now);
+        let news = self.news(&mut inside, view, now);
+        drop(inside);
+        news.spread();
+    }
+
+    fn news(&self, inside: &mut Inside<M>, view: M::View, now: Instant) -> News<'_> {
+        let called = call_up(inside, view, now);
         let events = inside.machines.parts(view).events;
-        let news: Option<Box<[Numbered]>> = (events.has_news())
+        let told: Option<Box<[Numbered]>> = (events.has_news())
             .then(|| events.news())
             .filter(|_| self.teller.is_heard())
             .map(|news| news.copied().collect());
-        drop(inside);
-        called.into_iter().for_each(Waker::wake);
-        if let Some(news) = news {
-            self.teller.tell(&news);
-        }
+        News { called, told, teller: &self.teller }
     }
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inside<M>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Machines locked for a step that is another shell's as well.
+pub(crate) struct Lent<'s, M: Machines> {
+    shell: &'s Shell<M>,
+    inside: MutexGuard<'s, Inside<M>>,
+}
+
+impl<'s, M: Machines> Lent<'s, M> {
+    pub(crate) fn parts(&mut self, view: M::View) -> Parts<'_, M::Gate> {
+        self.inside.machines.parts(view)
+    }
+
+    /// Ends the step here and unlocks. What there is to tell is for when the other shell is unlocked too.
+    pub(crate) fn give_back(mut self, view: M::View, now: Instant) -> Option<News<'s>> {
+        let parts = self.parts(view);
+        let asked = parts.is_asked() || parts.events.has_news();
+        asked.then(|| self.shell.news(&mut self.inside, view, now))
+    }
+}
+
+/// Whom to wake and what to tell once nothing is locked.
+#[must_use = "somebody sleeps until it is spread"]
+pub(crate) struct News<'s> {
+    called: Vec<Waker>,
+    told: Option<Box<[Numbered]>>,
+    teller: &'s Teller,
+}
+
+impl News<'_> {
+    pub(crate) fn spread(self) {
+        self.called.into_iter().for_each(Waker::wake);
+        if let Some(told) = self.told {
+            self.teller.tell(&told);
+        }
     }
 }
 

@@ -1,9 +1,14 @@
 //! Retries by themselves, and the budget that pays for them.
 
-use seawall_core::{RetryBudgetSnapshot, RetryConfig};
+use std::sync::Arc;
+
+use seawall_core::{Invalid, Ratio, RetryBudgetSnapshot, RetryConfig};
 
 use super::{KEPT, component};
-use crate::{Attempt, ByStatus, Error, Policy, PolicyMachines, RetryOn, Status, Typed};
+use crate::{
+    Attempt, ByStatus, Clock, Error, Observed, Policy, PolicyMachines, RetryOn, Snapshot, Status,
+    Typed,
+};
 
 /// Repeats what failed, after a pause, as far as its budget pays. Cheap to clone; clones share the budget.
 ///
@@ -63,22 +68,78 @@ impl Retry {
         self.0.typed().classify(ByStatus(retry_on))
     }
 
+    /// With this name, on the clock of an account that pays for its retries and perhaps for others'.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn paid_by(
+        name: impl Into<Arc<str>>,
+        config: RetryConfig,
+        budget: &RetryBudget,
+    ) -> Result<Self, Invalid> {
+        Policy::builder(name).retry(config).retry_budget(budget).build().map(Self)
+    }
+
     /// What pays for its retries.
     #[must_use]
     pub fn budget(&self) -> RetryBudget {
-        RetryBudget(self.0.clone())
+        RetryBudget(self.0.whose(|shared| shared.budget.as_ref()).clone())
     }
 }
 
 /// An account of retries, earned by first attempts. Cheap to clone; clones are the same account.
+///
+/// ```
+/// use seawall::{Policy, Ratio, RetryBudget, RetryConfig};
+///
+/// let budget = RetryBudget::new("database", Ratio::percent(10), false)?;
+/// let reads = Policy::builder("reads").retry(RetryConfig::default()).retry_budget(&budget).build()?;
+/// let writes = Policy::builder("writes").retry(RetryConfig::default()).retry_budget(&budget).build()?;
+/// # Ok::<(), seawall::Invalid>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RetryBudget(pub(crate) Policy);
 
 impl RetryBudget {
+    /// An account that earns `ratio` retries per first attempt, 0 to 1000 %; `trickle` as
+    /// [`RetryConfig::trickle`].
+    ///
+    /// # Errors
+    /// A ratio that makes no sense.
+    pub fn new(name: impl Into<Arc<str>>, ratio: Ratio, trickle: bool) -> Result<Self, Invalid> {
+        Self::with_clock(name, ratio, trickle, Clock::default())
+    }
+
+    /// As [`new`](Self::new), on this clock.
+    ///
+    /// # Errors
+    /// A ratio that makes no sense.
+    pub fn with_clock(
+        name: impl Into<Arc<str>>,
+        ratio: Ratio,
+        trickle: bool,
+        clock: Clock,
+    ) -> Result<Self, Invalid> {
+        let config = RetryConfig { budget: ratio, trickle, ..RetryConfig::default() };
+        Retry::with_clock(name, config, clock).map(|retry| retry.budget())
+    }
+
+    /// Its name, as statistics tell it.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        self.0.name()
+    }
+
     /// Its figures.
     #[must_use]
     pub fn snapshot(&self) -> RetryBudgetSnapshot {
         let seen = |machines: &PolicyMachines| machines.budget.as_ref().map(|it| it.snapshot());
         self.0.read(seen).expect(KEPT)
+    }
+}
+
+impl Observed for RetryBudget {
+    fn observe(&self, snapshot: &mut Snapshot) {
+        self.0.observe_patterns(snapshot);
     }
 }

@@ -21,5 +21,6 @@ mod queueing;
 mod registry;
 mod reloading;
 mod retries;
+mod sharing;
 mod tokio_clock;
 mod world;

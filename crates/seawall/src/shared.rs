@@ -1,0 +1,177 @@
+//! Parts of a policy that are other policies' too: one breaker, bulkhead, rate limit, budget or learned limit for all of
+//! them.
+//!
+//! ```text
+//!   visit   lock own ▸ rate limit ▸ breaker ▸ budget ▸ bulkhead ▸ learned limit
+//!           ▸ one step of one call ▸ see whose turn has come, everywhere ▸ unlock ▸ wake and tell
+//! ```
+//!
+//! A part is a component: its machine, its wakers and its events live there, behind its own mutex. So whoever waits in a
+//! shared line is called up by whichever policy makes room, and a transition is told once, under the part's name.
+//!
+//! No two threads wait for each other's locks. Each locks its policy's own machines first, then parts in this order, one
+//! of each kind; a part is of one kind, and a component that is a part shares nothing itself. The order is that of the
+//! fields of [`Handles`].
+
+use seawall_core::{
+    BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Instant, Invalid, Parts, Plan,
+    RateLimitConfig, TimeoutConfig,
+};
+
+use crate::{
+    AdaptiveTimeout, Bulkhead, Clock, Policy, PolicyConfig, PolicyMachines,
+    shell::{Lent, News},
+};
+
+/// A part of a policy: its own, made from settings, or one that is others' too, given by its handle.
+///
+/// ```
+/// use seawall::{Bulkhead, BulkheadConfig, Policy};
+///
+/// let pool = Bulkhead::new("connections", BulkheadConfig::default())?;
+/// let reads = Policy::builder("reads").bulkhead(&pool).build()?;
+/// let writes = Policy::builder("writes").bulkhead(&pool).build()?; // 100 at once, together
+/// # Ok::<(), seawall::Invalid>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Part<C> {
+    own: Option<C>,
+    shared: Option<Policy>,
+}
+
+impl<C> Part<C> {
+    const fn shared(by: Policy) -> Self {
+        Self { own: None, shared: Some(by) }
+    }
+
+    /// The settings of one's own, or whose it is: one of both.
+    pub(crate) fn split(self) -> (Option<C>, Option<Policy>) {
+        (self.own, self.shared)
+    }
+}
+
+/// Where a kind of part comes from.
+macro_rules! part {
+    ($config:ty $(, $handle:ty)*) => {
+        impl From<$config> for Part<$config> {
+            fn from(config: $config) -> Self {
+                Self { own: Some(config), shared: None }
+            }
+        }
+
+        $(
+            impl From<&$handle> for Part<$config> {
+                fn from(handle: &$handle) -> Self {
+                    Self::shared(handle.0.clone())
+                }
+            }
+        )*
+    };
+}
+
+part!(CircuitBreakerConfig, crate::CircuitBreaker);
+part!(BulkheadConfig, Bulkhead);
+part!(TimeoutConfig, AdaptiveTimeout);
+part!(RateLimitConfig);
+
+/// Whose parts a policy uses; its own where there is none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handles {
+    pub(crate) limiter: Option<Policy>,
+    pub(crate) breaker: Option<Policy>,
+    pub(crate) budget: Option<Policy>,
+    pub(crate) bulkhead: Option<Policy>,
+    pub(crate) timeout: Option<Policy>,
+}
+
+impl Handles {
+    /// All kinds, in the order of their locks.
+    fn in_order(&self) -> [Option<&Policy>; 5] {
+        let Self { limiter, breaker, budget, bulkhead, timeout } = self;
+        [limiter, breaker, budget, bulkhead, timeout].map(Option::as_ref)
+    }
+
+    /// Whether anything is shared at all.
+    pub(crate) fn any(&self) -> bool {
+        self.in_order().iter().any(Option::is_some)
+    }
+
+    /// The clock of all that is shared.
+    ///
+    /// # Errors
+    /// Two go by different clocks: one's instants would mean nothing to the other.
+    pub(crate) fn clock(&self, wanted: Option<Clock>) -> Result<Clock, Invalid> {
+        let mut parts = self.in_order().into_iter().flatten();
+        let clock = wanted.or_else(|| Some(parts.next()?.clock().clone())).unwrap_or_default();
+        match self.in_order().into_iter().flatten().find(|part| *part.clock() != clock) {
+            Some(part) => {
+                Err(Invalid::new("clock", part.name(), "one clock for all that is shared"))
+            }
+            None => Ok(clock),
+        }
+    }
+
+    /// The settings without those of what is shared.
+    pub(crate) fn without(&self, config: &PolicyConfig) -> PolicyConfig {
+        let mut config = config.clone();
+        config.rate_limit = config.rate_limit.filter(|_| self.limiter.is_none());
+        config.circuit_breaker = config.circuit_breaker.filter(|_| self.breaker.is_none());
+        config.bulkhead = config.bulkhead.filter(|_| self.bulkhead.is_none());
+        config.timeout = config.timeout.filter(|_| self.timeout.is_none());
+        config
+    }
+
+    /// What every call does, where a shared part has a say in it: the configured limit on an attempt, as the part has it now.
+    pub(crate) fn plan(&self, own: Plan) -> Plan {
+        let shared = || self.timeout.as_ref().and_then(|part| part.read(|it| it.plan.attempt));
+        Plan { attempt: own.attempt.or_else(shared), ..own }
+    }
+
+    /// Locks all that is shared. The policy's own machines are locked already.
+    #[cold]
+    pub(crate) fn lend(&self) -> Borrowed<'_> {
+        Borrowed(self.in_order().map(|part| part.map(|part| part.0.shell.lend())))
+    }
+}
+
+/// What is shared, locked for one step.
+pub(crate) struct Borrowed<'h>([Option<Lent<'h, PolicyMachines>>; 5]);
+
+impl<'h> Borrowed<'h> {
+    /// The machines of a policy, and in place of its own those that are shared; elapsed time is applied to them.
+    #[cold]
+    pub(crate) fn instead_of<'p>(
+        &'p mut self,
+        mut parts: Parts<'p, Option<CircuitBreaker>>,
+        now: Instant,
+    ) -> Parts<'p, Option<CircuitBreaker>> {
+        let [limiter, breaker, budget, bulkhead, timeout] = &mut self.0;
+        if let Some(lent) = limiter {
+            parts.limiter = lent.parts(()).limiter;
+        }
+        if let Some(lent) = breaker {
+            let lent = lent.parts(());
+            // Who changes tells it, and only breakers do.
+            (parts.gate, parts.events) = (lent.gate, lent.events);
+        }
+        if let Some(lent) = budget {
+            parts.budget = lent.parts(()).budget;
+        }
+        if let Some(lent) = bulkhead {
+            parts.bulkhead = lent.parts(()).bulkhead;
+        }
+        if let Some(lent) = timeout {
+            parts.timeout = lent.parts(()).timeout;
+        }
+        parts.advance(now);
+        parts
+    }
+
+    /// Unlocks it. What there is to tell is for when nothing is locked any more.
+    #[cold]
+    pub(crate) fn give_back(self, now: Instant) -> Option<Box<[News<'h>]>> {
+        let news = self.0.into_iter().flatten().filter_map(|lent| lent.give_back((), now));
+        let news: Box<[_]> = news.collect();
+        (!news.is_empty()).then_some(news)
+    }
+}
