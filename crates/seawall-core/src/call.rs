@@ -28,6 +28,8 @@
 //!   as the learned limit, or, while nothing is learned, [`Plan::late_after`]; a younger one is ignored. So is one
 //!   younger than [`Plan::late_after`] if something else was answered there since it began: a hung callee answers
 //!   nothing, one that is slow under load does, and opening its breaker would make an outage of a slow second.
+//! - A failure that comes with the deadline is judged like an attempt without an answer: what the operation calls
+//!   inherits the deadline and gives up then, or a caller with 5 ms left would open the breaker for all.
 
 mod attempt;
 mod cutting;
@@ -119,6 +121,12 @@ impl<P: Copy + PartialEq> Call<P> {
             picks: [None; PICKS_KEPT],
             state: State::Fresh,
         }
+    }
+
+    /// Whoever makes it must have ended by `at`, and so must it. To be told before it begins.
+    #[inline]
+    pub fn end_by(&mut self, at: Instant) {
+        self.give_up_at = self.give_up_at.min(at);
     }
 
     /// Begins it.
@@ -382,7 +390,8 @@ impl<P: Copy + PartialEq> Call<P> {
         let took = running.took(shared.owed_since(), now);
         shared.visit(now, |mut parts| {
             parts.counts.overran += u64::from(now > running.hard.min(self.give_up_at));
-            running.end_answered(&mut parts, verdict.outcome, took, now);
+            let outcome = running.blame(&parts, verdict.outcome, took, self.give_up_at, now);
+            running.end_answered(&mut parts, outcome, took, now);
             if verdict.outcome == Outcome::Success {
                 parts.counts.calls.succeeded += 1;
                 parts.counts.false_timeouts += self.was_cut_wrongly(took);
@@ -405,8 +414,8 @@ impl<P: Copy + PartialEq> Call<P> {
         shared.visit(now, |mut parts| {
             let late_after = running.late_after(&parts);
             let started = running.started;
+            let outcome = running.blame(&parts, verdict.outcome, owed, self.give_up_at, now);
             let Entry { pick, permit, place } = running.entry;
-            let outcome = verdict.outcome;
             let (open, stopped) = if outcome == Outcome::Success {
                 let good_at = now + late_after.max(LATE_AFTER_MAX);
                 if owed.is_some() {
@@ -445,6 +454,9 @@ impl<P: Copy + PartialEq> Call<P> {
 
 /// Five milliseconds: five times the grain of common timers, well below any limit worth setting.
 pub const WAKE_LATE: Duration = Duration::from_millis(5);
+/// Whatever the operation calls ends with the deadline too, by a timer of its own: a millisecond, the grain of common
+/// timers, tells that from a failure that only came late.
+const DEADLINE_GRAIN: Duration = Duration::from_millis(1);
 /// How many learned limits a probe may take: caches are cold and connections gone, and a probe that is cut opens
 /// the breaker for another period. Four is two doublings of the latency, still far below any deadline.
 const PROBE_PATIENCE: u32 = 4;

@@ -101,6 +101,11 @@ impl Clock {
         }
     }
 
+    #[inline]
+    pub(crate) const fn is_fast(&self) -> bool {
+        matches!(self.0, Kind::Fast(_))
+    }
+
     /// The same moment on the calendar, by the system's clock when this one started.
     #[must_use]
     pub fn wall(&self, at: Instant) -> SystemTime {

@@ -1,7 +1,8 @@
 //! Gives everything back, whatever happens: the owner of a running `Call`.
 //!
 //! Dropped before its end, a call is abandoned: its permit, its place and a retry it paid for return to their
-//! machines. A flag around the operation's own code tells a panic in it from a caller that went away.
+//! machines. A flag around the operation's own code tells a panic in it from a caller that went away. While that code
+//! runs, the calls it makes inherit the deadline.
 
 use std::{
     fmt,
@@ -13,8 +14,9 @@ use std::{
 use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Shared, Verdict};
 
 use crate::{
-    Clock,
+    Clock, Deadline,
     clock::{Parker, Timer},
+    deadline::{enter, inherited},
 };
 
 /// Machines that know the clock they go by.
@@ -72,6 +74,7 @@ impl<S: Driven> Guard<S> {
 
     #[inline]
     pub(crate) fn begin(&mut self, now: Instant) -> Action {
+        self.call.end_by(inherited(self.shared.clock()));
         self.call.begin(&self.shared, now)
     }
 
@@ -116,9 +119,17 @@ impl<S: Driven> Guard<S> {
         &self.call
     }
 
-    /// Runs the operation's own code.
+    /// The deadline of what runs for the call.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::of(self.clock(), self.call.give_up_at())
+    }
+
+    /// Runs the operation's own code, under the call's deadline if it has one.
     #[inline]
     pub(crate) fn watched<R>(&mut self, code: impl FnOnce(&Call<Pick<S>>) -> R) -> R {
+        let give_up_at = self.call.give_up_at();
+        let _entered =
+            (give_up_at != Instant::NEVER).then(|| enter(self.shared.clock(), give_up_at));
         self.in_operation = true;
         let result = code(&self.call);
         self.in_operation = false;

@@ -5,6 +5,7 @@
 //!             caller    run · run_held · run_blocking, and what one caller knows
 //!   engine    run       the async driver      blocking   the same on a thread
 //!             guard     gives everything back, whatever happens
+//!             deadline  by when what runs now must end, and how calls inside it inherit that
 //!   judging   classify  what an answer means  error      what the caller reads
 //!             typed     a policy that knows its answers
 //!   state     builder   which patterns        policy     their state, shared by all clones
@@ -89,6 +90,12 @@
 //! ends, the operation's future is dropped first and every permit returns. A thread cannot be cut:
 //! [`run_blocking`](Policy::run_blocking) returns late answers and counts them.
 //!
+//! # Deadlines
+//!
+//! A call ends by the least of its own deadline, its policy's, and that of the call whose operation it is made in.
+//! Across `spawn` or to another thread, [`Deadline`] carries it. What such an inner call then cannot do any more says
+//! nothing about the callee: a failure that comes with the deadline is judged by its age, like what was cut.
+//!
 //! # Budgets
 //!
 //! Retries are at most a tenth of the calls, and three. When a service is down, "retry_budget exhausted" in an
@@ -114,6 +121,7 @@ mod clock;
 mod component;
 #[cfg(feature = "config")]
 pub mod config;
+mod deadline;
 mod error;
 mod guard;
 mod keyed;
@@ -140,6 +148,7 @@ pub use clock::{Clock, ManualClock};
 pub use component::{
     Acquire, AdaptiveTimeout, Bulkhead, CircuitBreaker, Permit, Retry, RetryBudget, Slot,
 };
+pub use deadline::Deadline;
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::{Driven, Held};
 pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};

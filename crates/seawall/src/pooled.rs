@@ -22,7 +22,8 @@ use std::{
 use seawall_core::{Action, Ask, Event, Outcome};
 
 use crate::{
-    Attempted, Classify, Ended, History, Protection, clock::Parker, guard::Guard, run::Ending,
+    Attempted, Classify, Deadline, Ended, History, Protection, clock::Parker, guard::Guard,
+    run::Ending,
 };
 
 /// Threads for the jobs of one policy.
@@ -162,7 +163,7 @@ where
         action = match action {
             Action::Start { .. } => {
                 (started, answer) = (now, None);
-                letter = Some(send(shared, &operation, &waker));
+                letter = Some(send(shared, guard.deadline(), &operation, &waker));
                 Action::Wait
             }
             Action::Wait => {
@@ -204,8 +205,13 @@ where
     }
 }
 
-/// Hands the operation to the pool.
-fn send<S, T, E, F>(shared: &S, operation: &Arc<F>, waker: &Waker) -> Letter<T, E>
+/// Hands the operation to the pool, with the deadline that its own calls inherit.
+fn send<S, T, E, F>(
+    shared: &S,
+    deadline: Deadline,
+    operation: &Arc<F>,
+    waker: &Waker,
+) -> Letter<T, E>
 where
     S: Protection,
     F: Fn() -> Result<T, E> + Send + Sync + 'static,
@@ -215,7 +221,7 @@ where
     let letter: Letter<T, E> = Arc::default();
     let (reply, operation, waker) = (letter.clone(), operation.clone(), waker.clone());
     let job = Box::new(move || {
-        let came = catch_unwind(AssertUnwindSafe(|| operation()));
+        let came = catch_unwind(AssertUnwindSafe(|| deadline.scope_blocking(|| operation())));
         // What the operation holds goes before its caller hears of its end.
         drop(operation);
         *open(&reply) = Some(came);

@@ -83,6 +83,24 @@ impl<P: Copy + PartialEq> Running<P> {
         age >= self.late_after(parts) && (age >= parts.plan.late_after() || !answers())
     }
 
+    /// What an answer counts as: a failure that comes with the deadline may be of its making.
+    #[inline]
+    pub(super) fn blame<G: Gate<Pick = P>>(
+        &self,
+        parts: &Parts<'_, G>,
+        outcome: Outcome,
+        took: Option<Duration>,
+        give_up_at: Instant,
+        now: Instant,
+    ) -> Outcome {
+        let with_deadline =
+            outcome == Outcome::Failure && now + super::DEADLINE_GRAIN >= give_up_at;
+        if with_deadline && !took.is_some_and(|age| self.is_held_against(parts, age)) {
+            return Outcome::Ignored;
+        }
+        outcome
+    }
+
     /// The learned limit cuts it, and another follows.
     #[cold]
     pub(super) fn cut_for_another<G: Gate<Pick = P>>(

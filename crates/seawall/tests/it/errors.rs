@@ -156,7 +156,7 @@ fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
     for (inner, expected) in [
         (&full, "full: bulkhead full"),
         (&slow, "slow: deadline passed after 10.0ms"),
-        (&plain, "orders: deadline passed after 1.0s"),
+        (&plain, "plain: deadline passed after 1.0s"),
     ] {
         let (outer, inner) = (outer.clone(), inner.clone());
         let error = world.block_on(async move {

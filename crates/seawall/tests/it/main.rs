@@ -8,6 +8,7 @@ mod blocking;
 mod cancelling;
 mod components;
 mod counting;
+mod deadlines;
 mod errors;
 mod events;
 mod futures;

@@ -391,3 +391,49 @@ fn a_learned_limit_does_not_ask_the_only_endpoint_twice() {
         assert_eq!(finish, Finish::Answer { attempt: attempts, stopped: Stopped::Succeeded });
     }
 }
+
+#[test]
+fn a_failure_that_comes_with_the_deadline_is_judged_by_its_age() {
+    let head = |verdict| Event::Head { attempt: 1, verdict };
+    let whole = |verdict| ended(1, verdict);
+    let failure = Verdict::PERMANENT;
+    for (end_by, answered, verdict, failures) in [
+        (5, 3, failure, 1), // by itself
+        (5, 4, failure, 0), // a grain before
+        (5, 5, failure, 0),
+        (5, 50, failure, 0), // a thread was not to be cut
+        (5, 5, Verdict::SUCCESS, 0),
+        (999, 999, failure, 0),
+        (1_000, 1_000, failure, 1), // late
+        (5, 1_000, failure, 1),
+    ] {
+        for event in [head(verdict), whole(verdict)] {
+            let house = house(breaker(), Plan::default());
+            let mut call = Call::new(Ask::default());
+            call.end_by(at(end_by));
+            assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+            assert!(matches!(call.on(&house, event, at(answered)), Action::Done(_)));
+            let seen = house.machines.borrow().gate.as_ref().unwrap().snapshot(at(answered));
+            assert_eq!(seen.failures, failures, "{event:?} at {answered} of {end_by}");
+        }
+    }
+}
+
+#[test]
+fn whoever_makes_a_call_bounds_it_and_never_lengthens_it() {
+    for (own, outer, expected) in [(50, 100, 50), (100, 50, 50), (70, 70, 70)] {
+        let house = house(breaker(), Plan { deadline: Some(70 * MS), ..Plan::default() });
+        let mut call = Call::new(Ask { give_up_at: at(own), ..Ask::default() });
+        call.end_by(at(outer));
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        assert_eq!(call.wake_at(), at(expected));
+        call.abandon(&house, at(1), false);
+    }
+    let house = house(breaker(), Plan::default());
+    let mut late = Call::new(Ask::default());
+    late.end_by(at(10));
+    let Action::Done(Finish::Refused(refusal)) = late.begin(&house, at(10)) else {
+        panic!("it cannot end before it begins")
+    };
+    assert_eq!((refusal.by, refusal.reason), (Pattern::Deadline, Reason::TooLate));
+}
