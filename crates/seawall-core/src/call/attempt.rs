@@ -68,12 +68,14 @@ impl<P: Copy + PartialEq> Running<P> {
         took: Option<Duration>,
         now: Instant,
     ) {
-        if let (Outcome::Success, Some(took)) = (outcome, took) {
-            parts.learn(self.entry.pick, took, now);
-        }
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, took.unwrap_or_default()), now);
         parts.leave(pick, place, outcome, now.since(self.started));
+        // Last: where a sample is counted depends on the clock that was read just now, and what came after it would
+        // wait for that.
+        if let (Outcome::Success, Some(took)) = (outcome, took) {
+            parts.learn(pick, took, now);
+        }
     }
 
     /// Whether having no answer yet is held against the callee: it is late, and either it answers nobody or it is
