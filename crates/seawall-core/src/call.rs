@@ -47,19 +47,20 @@ use visit::{Entry, NotYet, Turn};
 
 use crate::{
     End, Gate, Instant, Outcome, Pattern, Priority, Reason, Refusal, Retry, Stopped, Verdict,
-    plan::LATE_AFTER_MAX,
+    plan::LATE_AFTER_MAX, time::nanos,
 };
 
 /// One call. Owned by its driver; borrows nothing.
 #[derive(Debug)]
 pub struct Call<P: Copy = ()> {
+    begun: Instant,
     give_up_at: Instant,
     /// No retry starts later.
     retry_until: Instant,
     /// The wait before the last retry.
-    waited: Duration,
+    waited_nanos: u64,
     /// The learned limit that cut an attempt of this call; zero if none did.
-    cut_after: Duration,
+    cut_after_nanos: u64,
     /// When the rate limit let it through; `NEVER` if there is none.
     limited_at: Instant,
     repeat: Repeat,
@@ -109,10 +110,11 @@ impl<P: Copy + PartialEq> Call<P> {
     #[must_use]
     pub const fn new(ask: Ask) -> Self {
         Self {
+            begun: Instant::ORIGIN,
             give_up_at: ask.give_up_at,
             retry_until: Instant::NEVER,
-            waited: Duration::ZERO,
-            cut_after: Duration::ZERO,
+            waited_nanos: 0,
+            cut_after_nanos: 0,
             limited_at: Instant::NEVER,
             repeat: ask.repeat,
             priority: ask.priority,
@@ -135,6 +137,7 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
+        self.begun = now;
         // Only whether it starts is carried past the unlocking: to read back wide what has just been written narrow
         // would cost more than the whole decision.
         let mut other = None;
@@ -154,7 +157,8 @@ impl<P: Copy + PartialEq> Call<P> {
             };
             let action = match entered {
                 Ok(()) => self.enter(&mut parts, shared, None, now),
-                Err(not_yet) => self.not_yet(&mut parts, not_yet, None),
+                // Lent on, so that the machines need not lie in memory for those that go at once.
+                Err(not_yet) => self.not_yet(parts.reborrow(), not_yet, None),
             };
             let starts = matches!(action, Action::Start { .. });
             if !starts {
@@ -310,6 +314,32 @@ impl<P: Copy + PartialEq> Call<P> {
         matches!(self.state, State::Fresh | State::Over)
     }
 
+    /// Whether it has not begun.
+    #[inline]
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Fresh)
+    }
+
+    /// When it began; the origin before that.
+    #[inline]
+    #[must_use]
+    pub const fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// When the attempt that runs started; `None` if none runs.
+    #[must_use]
+    pub const fn started(&self) -> Option<Instant> {
+        match &self.state {
+            State::Running(running) | State::Cutting { cut: Cut::Running(running), .. } => {
+                Some(running.started)
+            }
+            State::Cutting { cut: Cut::Judged { started, .. }, .. } => Some(*started),
+            _ => None,
+        }
+    }
+
     /// When the whole call must have ended.
     #[inline]
     #[must_use]
@@ -394,7 +424,9 @@ impl<P: Copy + PartialEq> Call<P> {
             running.end_answered(&mut parts, outcome, took, now);
             if verdict.outcome == Outcome::Success {
                 parts.counts.calls.succeeded += 1;
-                parts.counts.false_timeouts += self.was_cut_wrongly(took);
+                if self.attempt > 1 {
+                    parts.counts.false_timeouts += self.was_cut_wrongly(took);
+                }
             }
         });
         if verdict.outcome == Outcome::Success {
@@ -442,8 +474,8 @@ impl<P: Copy + PartialEq> Call<P> {
     /// 1 if a success that took this long shows that an attempt before it was cut too early.
     #[inline]
     fn was_cut_wrongly(&self, took: Option<Duration>) -> u64 {
-        let cut = !self.cut_after.is_zero();
-        u64::from(cut && took.is_some_and(|took| took > self.cut_after))
+        let cut = self.cut_after_nanos != 0;
+        u64::from(cut && took.is_some_and(|took| nanos(took) > self.cut_after_nanos))
     }
 
     #[inline]

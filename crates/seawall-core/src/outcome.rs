@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use crate::time::nanos;
+
 /// How an attempt counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(
@@ -65,18 +67,25 @@ impl Verdict {
 
 /// The end of one attempt, as reported to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "written out by every caller of `report`")]
+#[non_exhaustive]
 pub struct End {
     /// How it counts.
     pub outcome: Outcome,
-    /// From the operation's first poll to its end.
-    pub took: Duration,
+    took_nanos: u64,
 }
 
 impl End {
     /// An end with this outcome after this long.
     #[must_use]
+    #[inline]
     pub const fn new(outcome: Outcome, took: Duration) -> Self {
-        Self { outcome, took }
+        Self { outcome, took_nanos: nanos(took) }
+    }
+
+    /// From the operation's first poll to its end.
+    #[inline]
+    #[must_use]
+    pub const fn took(&self) -> Duration {
+        Duration::from_nanos(self.took_nanos)
     }
 }

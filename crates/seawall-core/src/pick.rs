@@ -278,10 +278,10 @@ impl Endpoint {
         self.asking = false;
         let latency = self.latency_at(now);
         let sample = match end.outcome {
-            Outcome::Success => nanos(end.took),
-            Outcome::Failure => nanos(end.took.max(FAILURE_COSTS)),
+            Outcome::Success => nanos(end.took()),
+            Outcome::Failure => nanos(end.took().max(FAILURE_COSTS)),
             // An attempt that was cut short says only that it would have taken longer.
-            Outcome::Ignored => nanos(end.took).max(latency),
+            Outcome::Ignored => nanos(end.took()).max(latency),
         };
         self.latency =
             if sample >= latency { sample } else { latency - (latency - sample) / FASTER_BY };

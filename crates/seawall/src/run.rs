@@ -152,8 +152,6 @@ pin_project! {
         future: Option<Fut>,
         #[pin]
         timer: Timer,
-        begun: Option<Instant>,
-        started: Instant,
         answer: Option<Result<T, E>>,
         history: History,
         door: PhantomData<fn() -> D>,
@@ -169,8 +167,6 @@ impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
             operation,
             future: None,
             timer: Timer::default(),
-            begun: None,
-            started: Instant::ORIGIN,
             answer: None,
             history: History::default(),
             door: PhantomData,
@@ -191,9 +187,10 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Out> {
         let this = self.as_mut().project();
-        if let (Some(guard), None) = (this.guard, *this.begun) {
+        if let Some(guard) = this.guard
+            && guard.call().is_fresh()
+        {
             let now = guard.clock().now();
-            *this.begun = Some(now);
             match guard.begin(now) {
                 // As `obey` would, but in line.
                 Action::Start { .. } => self.as_mut().start(now),
@@ -256,7 +253,6 @@ where
     fn start(self: Pin<&mut Self>, now: Instant) {
         let mut this = self.project();
         if let Some(guard) = this.guard {
-            *this.started = now;
             let operation = this.operation;
             this.future.set(Some(guard.watched(|call| operation(Attempt::of(call, now)))));
         }
@@ -299,7 +295,8 @@ where
                 Action::Done(finish) => {
                     let this = self.project();
                     let (answer, history) = (this.answer.take(), mem::take(this.history));
-                    let took = now.since(this.begun.unwrap_or(now));
+                    let took = this.guard.as_ref().map(|guard| now.since(guard.call().begun()));
+                    let took = took.unwrap_or_default();
                     return Some(D::ended(this.guard, Ending { answer, finish, history, took }));
                 }
             };
@@ -310,8 +307,9 @@ where
     fn note(self: Pin<&mut Self>, ended: Ended, retry_after: Option<Duration>, now: Instant) {
         let this = self.project();
         if let Some(guard) = this.guard {
-            let (attempt, begun) = (guard.call().attempt(), this.begun.unwrap_or(now));
-            let attempted = Attempted::new(attempt, begun, *this.started, now, ended);
+            let call = guard.call();
+            let started = call.started().unwrap_or(now);
+            let attempted = Attempted::new(call.attempt(), call.begun(), started, now, ended);
             this.history.push(attempted.after(retry_after));
         }
     }

@@ -116,7 +116,7 @@ impl<P: Copy + PartialEq> Running<P> {
         let Entry { pick, permit, place } = self.entry;
         parts.learn_cut(pick, age, now);
         parts.judge(pick, permit, End::new(outcome, age), now);
-        Cut::Judged { pick, place, outcome, ran: age }
+        Cut::Judged { pick, place, outcome, started: self.started }
     }
 
     /// Ends an attempt nobody will hear of any more: a failure if `certain`, or if it was the callee's turn and it
@@ -148,7 +148,7 @@ pub(super) enum Cut<P> {
     /// Judged when it is gone.
     Running(Running<P>),
     /// Judged when that was decided; it still holds its place.
-    Judged { pick: P, place: Option<Permit>, outcome: Outcome, ran: Duration },
+    Judged { pick: P, place: Option<Permit>, outcome: Outcome, started: Instant },
 }
 
 impl<P: Copy + PartialEq> Cut<P> {
@@ -162,8 +162,8 @@ impl<P: Copy + PartialEq> Cut<P> {
     ) -> Outcome {
         match self {
             Self::Running(running) => running.end_unanswered(parts, certain, owed_since, now),
-            Self::Judged { pick, place, outcome, ran } => {
-                parts.leave(pick, place, outcome, ran);
+            Self::Judged { pick, place, outcome, started } => {
+                parts.leave(pick, place, outcome, now.since(started));
                 outcome
             }
         }

@@ -14,6 +14,7 @@ use crate::{
         Action, Call, Finish, Last, Limit, Shared, State, WAKE_LATE,
         attempt::{Cut, Running, Wait},
     },
+    time::nanos,
 };
 
 impl<P: Copy + PartialEq> Call<P> {
@@ -57,7 +58,7 @@ impl<P: Copy + PartialEq> Call<P> {
             let entry = Some(&running.entry);
             match self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, entry, now) {
                 Ok(wait) => {
-                    self.cut_after = now.since(running.from);
+                    self.cut_after_nanos = nanos(now.since(running.from));
                     let cut = running.cut_for_another(&mut parts, now);
                     self.cancel(cut, Limit::Learned, Some(wait))
                 }

@@ -42,7 +42,7 @@ impl<P: Copy + PartialEq> Call<P> {
                 }
                 action
             }
-            Err(not_yet) => self.not_yet(parts, not_yet, retry),
+            Err(not_yet) => self.not_yet(parts.reborrow(), not_yet, retry),
         }
     }
 
@@ -65,7 +65,7 @@ impl<P: Copy + PartialEq> Call<P> {
     #[cold]
     pub(super) fn not_yet<G: Gate<Pick = P>>(
         &mut self,
-        parts: &mut Parts<'_, G>,
+        mut parts: Parts<'_, G>,
         not_yet: NotYet,
         retry: Option<(Wait, Last)>,
     ) -> Action {
@@ -75,13 +75,13 @@ impl<P: Copy + PartialEq> Call<P> {
                 Action::Wait
             }
             (NotYet::No(refusal), None) => {
-                self.give_tokens_back(parts);
+                self.give_tokens_back(&mut parts);
                 parts.counts.calls.refused += 1;
                 self.state = State::Over;
                 Action::Done(Finish::Refused(refusal))
             }
             (NotYet::No(refusal), Some((wait, last))) => {
-                self.give_up_retry(parts, wait, last, Stopped::Refused(refusal))
+                self.give_up_retry(&mut parts, wait, last, Stopped::Refused(refusal))
             }
         }
     }
@@ -125,7 +125,7 @@ impl<P: Copy + PartialEq> Call<P> {
         shared.visit(now, |mut parts| {
             let place = match parts.claim(turn, now) {
                 Ok(place) => place,
-                Err(not_yet) => return self.not_yet(&mut parts, not_yet, retry),
+                Err(not_yet) => return self.not_yet(parts, not_yet, retry),
             };
             let Some(place) = place else {
                 return match line {
@@ -140,7 +140,7 @@ impl<P: Copy + PartialEq> Call<P> {
                     }
                     self.run(&parts, entry, now)
                 }
-                Err(refusal) => self.not_yet(&mut parts, refusal.into(), retry),
+                Err(refusal) => self.not_yet(parts, refusal.into(), retry),
             }
         })
     }

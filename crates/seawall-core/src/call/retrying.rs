@@ -3,9 +3,12 @@
 //! A retry is paid for when it is granted, before the pause, so that a herd of waiters cannot wake up to one
 //! empty purse; what is then not sent is paid back.
 
+use core::time::Duration;
+
 use crate::{
     Gate, Instant, Pattern, Reason, Refusal, Stopped, Verdict,
     call::{Action, Call, Last, Parts, Repeat, Shared, State, attempt::Wait, visit::Entry},
+    time::nanos,
 };
 
 impl<P: Copy + PartialEq> Call<P> {
@@ -59,7 +62,8 @@ impl<P: Copy + PartialEq> Call<P> {
             return Err(Stopped::MaxRetries);
         }
         let retries = u32::from(self.attempt) - 1;
-        let wait = retry.delay(retries, self.waited, verdict, shared.draw());
+        let wait =
+            retry.delay(retries, Duration::from_nanos(self.waited_nanos), verdict, shared.draw());
         let until = now + wait;
         if until >= self.give_up_at {
             return Err(Stopped::Deadline);
@@ -80,7 +84,7 @@ impl<P: Copy + PartialEq> Call<P> {
         if !free && !parts.charge(now) {
             return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
         }
-        self.waited = wait;
+        self.waited_nanos = nanos(wait);
         Ok(Wait { until, paid: !free })
     }
 

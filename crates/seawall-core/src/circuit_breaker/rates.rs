@@ -58,7 +58,7 @@ impl Rates {
             return by_failures;
         }
         if let Some(slow) = &mut self.slow {
-            slow.record(config.is_slow(end.took), now);
+            slow.record(config.is_slow(end.took()), now);
         }
         by_failures.or_else(|| self.too_many_slow(config, |slow| slow.sum(now)))
     }

@@ -74,7 +74,7 @@ impl CircuitBreaker {
     fn probe_ended(&mut self, end: End, now: Instant) -> Option<Transition> {
         match end.outcome {
             // Half-open ▸ open at a probe that is slow, though it did its work.
-            Outcome::Success if self.config.is_slow(end.took) => self.open(Cause::ProbeSlow, now),
+            Outcome::Success if self.config.is_slow(end.took()) => self.open(Cause::ProbeSlow, now),
             Outcome::Success => self.probe_succeeded(now),
             // Half-open ▸ open at any failure.
             Outcome::Failure => {
