@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod endings;
+mod facts;
 mod pausing;
 mod queueing;
 

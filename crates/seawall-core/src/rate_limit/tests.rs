@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::Ratio;
 
+mod questions;
+
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 

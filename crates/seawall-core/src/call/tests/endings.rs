@@ -369,17 +369,33 @@ fn clients_that_leave_together_do_not_open_the_breaker_of_a_callee_that_answers(
 
 #[test]
 fn a_cut_that_its_retry_proves_wrong_is_counted() {
-    for (took, wrong) in [(60, 1), (10, 0)] {
+    let (longer, as_long, shorter) = (1, 0, -1);
+    for (beyond, streamed, wrong) in [
+        (longer, false, 2),
+        (longer, true, 2),
+        (as_long, false, 0),
+        (as_long, true, 0),
+        (shorter, false, 0),
+    ] {
         let house = learned(breaker(), Plan { retry: retry(1), ..Plan::default() });
-        let mut call = Call::new(Ask::default());
-        assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
-        let now = call.wake_at();
-        assert!(matches!(call.on(&house, Event::Tick, now), Action::Cancel { .. }));
-        assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, now), Action::Wait);
-        let again = call.wake_at();
-        assert_eq!(call.on(&house, Event::Tick, again), Action::Start { attempt: 2 });
-        let _ = call.on(&house, ended(2, Verdict::SUCCESS), again + took * MS);
-        assert_eq!(house.machines.borrow().counts.false_timeouts, wrong);
+        for n in 0..2 {
+            let mut call = Call::new(Ask::default());
+            let begun = at(2_000 + n * 1_000);
+            assert_eq!(call.begin(&house, begun), Action::Start { attempt: 1 });
+            let now = call.wake_at();
+            assert!(matches!(call.on(&house, Event::Tick, now), Action::Cancel { .. }));
+            assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, now), Action::Wait);
+            let again = call.wake_at();
+            assert_eq!(call.on(&house, Event::Tick, again), Action::Start { attempt: 2 });
+            let limit = now.since(begun).as_nanos() as i64;
+            let answered = again.as_nanos().saturating_add_signed(limit + beyond);
+            let (attempt, verdict) = (2, Verdict::SUCCESS);
+            let end = Event::Ended { attempt, verdict };
+            let event = if streamed { Event::Head { attempt, verdict } } else { end };
+            let _ = call.on(&house, event, Instant::from_nanos(answered));
+            call.abandon(&house, Instant::from_nanos(answered), false);
+        }
+        assert_eq!(house.machines.borrow().counts.false_timeouts, wrong, "{beyond} {streamed}");
     }
 }
 
