@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: inputs nobody thought of, for the machines and the reader of configurations.
+//! `cargo xtask fuzz`: inputs nobody thought of, for the machines and the readers of configurations.
 //!
 //! The targets lie in `fuzz/`, a workspace of its own. Without a sanitizer (`-s none`) they build with the
 //! stable compiler, and nothing is lost: what is looked for are broken promises, and there is no unsafe code.
