@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use seawall::{
-    Algorithm, BulkheadConfig, CircuitBreakerConfig, PolicyConfig, RateLimitConfig, Ratio,
-    RetryConfig, TimeoutConfig, Window,
+    Algorithm, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, PolicyConfig,
+    Priority, RateLimitConfig, Ratio, Refused, RetryConfig, TimeoutConfig, Window,
 };
 use tower_resilience::{circuitbreaker::SlidingWindowType, ratelimiter::WindowType};
 
@@ -19,8 +19,9 @@ use crate::{
 
 pub(super) const ROWS: &[Row] = &[
     row("alone-breaker", "a circuit breaker: five failures in a row", NEAR_THE_FLOOR, || {
-        let ours = breaker(CircuitBreakerConfig::default());
-        let mut row = alone(ours);
+        let config = CircuitBreakerConfig::default();
+        let mut row = alone(breaker(config.clone()));
+        row.push(permits(&CircuitBreaker::new("ours", config).expect("the settings are valid")));
         row.push(singles::recloser());
         row.push(singles::failsafe_in_a_row());
         row.push(layer(peer::breaker_in_a_row()));
@@ -46,8 +47,10 @@ pub(super) const ROWS: &[Row] = &[
         row
     }),
     row("alone-bulkhead", "a bulkhead with a queue", &[Bar::NoAllocation], || {
-        let bulkhead = Some(BulkheadConfig::default());
+        let config = BulkheadConfig::default();
+        let bulkhead = Some(config.clone());
         let mut row = alone(PolicyConfig { bulkhead, ..PolicyConfig::default() });
+        row.push(slots(&Bulkhead::new("ours", config).expect("the settings are valid")));
         row.push(singles::semaphore());
         row.push(singles::tower_concurrency());
         row.push(layer(peer::bulkhead()));
@@ -109,6 +112,35 @@ const fn row(
 
 fn alone(config: PolicyConfig) -> Vec<Contender> {
     vec![floor(Ready), ours(OURS, Ours::with(config), ANSWERED, Ready)]
+}
+
+/// The component, asked before the operation and told how it went.
+fn permits(breaker: &CircuitBreaker) -> Contender {
+    let breaker = breaker.clone();
+    Contender::new("seawall, permit", ANSWERED, move || {
+        let breaker = breaker.clone();
+        async move || {
+            let permit = breaker.permit().map_err(Some)?;
+            let answer = Ready.run().await.map_err(|_| None::<Refused>);
+            match answer {
+                Ok(_) => permit.success(),
+                Err(_) => permit.failure(),
+            }
+            answer
+        }
+    })
+}
+
+/// The component, of which a place is held while the operation runs.
+fn slots(bulkhead: &Bulkhead) -> Contender {
+    let bulkhead = bulkhead.clone();
+    Contender::new("seawall, slot", ANSWERED, move || {
+        let bulkhead = bulkhead.clone();
+        async move || {
+            let _slot = bulkhead.acquire(Priority::Normal).await.map_err(Some)?;
+            Ready.run().await.map_err(|_| None::<Refused>)
+        }
+    })
 }
 
 fn breaker(breaker: CircuitBreakerConfig) -> PolicyConfig {

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
 use governor::{NotUntil, RateLimiter, nanos::Nanos};
@@ -29,13 +29,13 @@ pub(super) const ROWS: &[Row] = &[Row {
 }];
 
 fn floor() -> Contender {
-    let map: HashMap<Key, u64> = keys().into_iter().map(|key| (key, 0)).collect();
+    let map: HashMap<Key, u64> = copied().map(|key| (key, 0)).collect();
     let map = Arc::new(Mutex::new(map));
     Contender::blocking(FLOOR, TAKEN, move || {
-        let (map, keys, mut next) = (map.clone(), keys(), scattered());
+        let (map, mut next) = (map.clone(), scattered());
         move || {
             let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-            map.get_mut(&*keys[next()]).map(|count| *count += 1)
+            map.get_mut(&**next()).map(|count| *count += 1)
         }
     })
 }
@@ -43,16 +43,16 @@ fn floor() -> Contender {
 fn ours() -> Contender {
     let fresh = core::RateLimiter::new(&wide(Algorithm::TokenBucket));
     let fresh = fresh.expect("the settings are valid");
-    let limits = Arc::new(Keyed::<Key, _>::new(KEYS as u32, fresh));
-    for key in keys() {
-        limits.with(&*key, Instant::ORIGIN, |_| ());
+    let limits = Arc::new(Keyed::<Key, _>::new(COUNT as u32, fresh));
+    for key in KEYS.iter() {
+        limits.with(&**key, Instant::ORIGIN, |_| ());
     }
     Contender::blocking(OURS, TAKEN, move || {
-        let (limits, keys, mut next) = (limits.clone(), keys(), scattered());
+        let (limits, mut next) = (limits.clone(), scattered());
         let mut now = Instant::ORIGIN;
         move || {
             now = now + STEP;
-            let admission = limits.with(&*keys[next()], now, |limit| {
+            let admission = limits.with(&**next(), now, |limit| {
                 limit.admit(1, Priority::Normal, Instant::NEVER, now)
             });
             matches!(admission, Admission::Go(_)).then_some(())
@@ -79,29 +79,32 @@ fn governor(
     given: Given,
     check: impl Fn(&Key) -> Result<(), NotUntil<Nanos>> + Clone + Send + Sync + 'static,
 ) -> Contender {
-    for key in keys() {
+    for key in copied() {
         check(&key).expect("every key is new");
     }
     Contender::blocking(name, TAKEN, move || {
-        let (given, check, keys, mut next) = (given.clone(), check.clone(), keys(), scattered());
+        let (given, check, mut next) = (given.clone(), check.clone(), scattered());
         move || {
             given.pass(STEP);
-            check(&keys[next()]).ok()
+            check(next()).ok()
         }
     })
 }
 
-/// The number of a key, the same ones for all.
-fn scattered() -> impl FnMut() -> usize {
+/// A key at random, the same ones for all.
+fn scattered() -> impl FnMut() -> &'static Key {
     let mut draws = Draws::seeded(1);
-    move || draws.draw().below(KEYS as u64) as usize
+    move || &KEYS[draws.draw().below(COUNT as u64) as usize]
 }
 
-fn keys() -> Vec<Key> {
-    (0..KEYS).map(|n| format!("client-{n:08}").into()).collect()
+/// A map's own keys, as if those that are looked up came from somewhere else.
+fn copied() -> impl Iterator<Item = Key> {
+    KEYS.iter().map(|key| Key::from(&**key))
 }
 
 type Key = Arc<str>;
 
-const KEYS: usize = 100_000;
+static KEYS: LazyLock<Vec<Key>> =
+    LazyLock::new(|| (0..COUNT).map(|n| format!("client-{n:08}").into()).collect());
+const COUNT: usize = 100_000;
 const TAKEN: &str = "Some(())";
