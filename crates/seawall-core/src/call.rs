@@ -18,7 +18,8 @@
 //! The order, outside in: deadline ▸ retry (and its budget) ▸ pick ▸ circuit breaker ▸ bulkhead ▸ attempt limit.
 //!
 //! - A learned limit cuts an attempt only if another may follow: the retry is granted and paid for first.
-//!   P95 x 1.5 alone would cut one healthy call in fifty of a long-tailed service.
+//!   P95 x 1.5 alone would cut one healthy call in fifty of a long-tailed service. Nor while calls wait in the
+//!   bulkhead and the callee answers others: it is busy, and one whose every attempt is cut early looks hung.
 //! - If the driver comes later than [`WAKE_LATE`] after the moment it asked to be woken, the lateness is ours,
 //!   and the attempt's limit moves by it once. Otherwise one stall of this process fires every limit before
 //!   the answers that lie ready are read, and opens breakers of healthy callees. The deadline never moves.

@@ -13,6 +13,9 @@
 //! An ailing backend answers 500, not 503: a broken program says 500, while 503 is the word of a healthy
 //! one that asks for time. It answers at once, and so looks attractive to whoever prefers fast backends.
 //! A hang catches the requests in progress too, and what hung is dropped at recovery, never answered late.
+//!
+//! It works on a few requests at once, the others wait in the order they came: so there is a rate that it cannot
+//! exceed. What it has begun it works off, also where the client has left: few programs would notice.
 
 use std::{
     io,
@@ -31,7 +34,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
@@ -47,12 +50,14 @@ pub(super) struct Backend {
 }
 
 impl Backend {
-    /// A healthy backend on a free port, whose service times belong to `seed`.
-    pub(super) async fn start(seed: u64) -> io::Result<Self> {
+    /// A healthy backend on a free port, whose service times belong to `seed`, and which works on so many requests at
+    /// once.
+    pub(super) async fn start(seed: u64, slots: u32) -> io::Result<Self> {
         let socket = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let addr = socket.local_addr()?;
         let core = Arc::new(Core {
             seed,
+            slots: Arc::new(Semaphore::new(slots as usize)),
             reached: AtomicU64::new(0),
             condition: watch::Sender::new(Condition { fault: None, hangs: 0 }),
         });
@@ -181,6 +186,8 @@ async fn serve(stream: TcpStream, core: Arc<Core>, mut closed: watch::Receiver<(
 #[derive(Debug)]
 struct Core {
     seed: u64,
+    /// The places where work is done.
+    slots: Arc<Semaphore>,
     reached: AtomicU64,
     condition: watch::Sender<Condition>,
 }
@@ -202,21 +209,36 @@ impl Core {
         let Some(item) = item(request.uri().path()) else {
             return Ok(respond(StatusCode::NOT_FOUND, String::new()));
         };
-        let work = match met.fault {
+        let late = match met.fault {
             Some(Fault::Error) => {
                 return Ok(respond(StatusCode::INTERNAL_SERVER_ERROR, String::new()));
             }
-            Some(Fault::Slow(by)) => service_time(self.seed, item) + by,
-            Some(Fault::Hang | Fault::Kill) | None => service_time(self.seed, item),
+            Some(Fault::Slow(by)) => by,
+            Some(Fault::Hang | Fault::Kill | Fault::Overload(_)) | None => Duration::ZERO,
+        };
+        let work = async {
+            self.work(service_time(self.seed, item)).await?;
+            sleep(late).await;
+            Ok(respond(StatusCode::OK, body(item)))
         };
         let caught = |now: &Condition| met.fault == Some(Fault::Hang) || now.hangs != met.hangs;
         tokio::select! {
             biased;
             _ = condition.wait_for(caught) => {}
-            () = sleep(work) => return Ok(respond(StatusCode::OK, body(item))),
+            answer = work => return answer,
         }
         let _ = condition.wait_for(|now| now.fault != Some(Fault::Hang)).await;
         Err(io::ErrorKind::ConnectionAborted.into())
+    }
+
+    /// Waits for a place and takes this long in it.
+    async fn work(&self, time: Duration) -> io::Result<()> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
+        let work = tokio::spawn(async move {
+            sleep(time).await;
+            drop(slot);
+        });
+        work.await.map_err(io::Error::other)
     }
 }
 
@@ -261,8 +283,8 @@ mod tests {
     #[tokio::test]
     async fn it_answers_what_it_was_asked_until_it_errs() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
-            let pool = Pool::default();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
+            let pool = Pool::of(7);
             assert_eq!(pool.fetch(backend.addr(), 1).await, Ending::Right);
             backend.suffer(Fault::Error).await.unwrap();
             assert_eq!(pool.fetch(backend.addr(), 2).await, Ending::Status(500));
@@ -277,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_item_is_not_found() {
         bounded(async {
-            let backend = Backend::start(SEED).await.unwrap();
+            let backend = Backend::start(SEED, 4).await.unwrap();
             let mut stream = TcpStream::connect(backend.addr()).await.unwrap();
             stream.write_all(b"GET /items/x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
             let mut head = [0; 12];
@@ -290,12 +312,35 @@ mod tests {
     #[tokio::test]
     async fn a_slow_one_is_right_but_late() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             let late = Duration::from_millis(50);
             backend.suffer(Fault::Slow(late)).await.unwrap();
             let asked = std::time::Instant::now();
-            assert_eq!(Pool::default().fetch(backend.addr(), 1).await, Ending::Right);
+            assert_eq!(Pool::of(7).fetch(backend.addr(), 1).await, Ending::Right);
             assert!(asked.elapsed() >= late + service_time(SEED, 1));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn no_more_is_done_at_once_and_what_is_begun_is_done() {
+        bounded(async {
+            let backend = Backend::start(SEED, 1).await.unwrap();
+            let asked = std::time::Instant::now();
+            let asking: Vec<_> = (0..10).map(|item| ask(&backend, item)).collect();
+            for request in asking {
+                assert_eq!(request.await.unwrap(), Ending::Right);
+            }
+            let mut work: Duration = (0..10).map(|item| service_time(SEED, item)).sum();
+            assert!(asked.elapsed() >= work, "{:?} for {work:?}", asked.elapsed());
+
+            let asked = std::time::Instant::now();
+            let left = ask(&backend, 10);
+            until(|| backend.core.slots.available_permits() == 0).await;
+            left.abort();
+            assert_eq!(ask(&backend, 11).await.unwrap(), Ending::Right);
+            work = service_time(SEED, 10) + service_time(SEED, 11);
+            assert!(asked.elapsed() >= work, "{:?} for {work:?}", asked.elapsed());
         })
         .await;
     }
@@ -303,7 +348,7 @@ mod tests {
     #[tokio::test]
     async fn a_hang_holds_new_requests_and_drops_them_at_recovery() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             backend.suffer(Fault::Hang).await.unwrap();
             let held = ask(&backend, 1);
             until(|| backend.reached() == 1).await;
@@ -318,7 +363,7 @@ mod tests {
     #[tokio::test]
     async fn a_hang_catches_requests_in_progress() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             backend.suffer(Fault::Slow(Duration::from_secs(3_600))).await.unwrap();
             let caught = ask(&backend, 1);
             until(|| backend.reached() == 1).await;
@@ -332,7 +377,7 @@ mod tests {
     #[tokio::test]
     async fn a_killed_one_resets_and_refuses_and_recovers_on_its_port() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             let addr = backend.addr();
             for item in 0..3 {
                 let mut idle = TcpStream::connect(addr).await.unwrap();
@@ -342,7 +387,7 @@ mod tests {
                 let refused = TcpStream::connect(addr).await.unwrap_err();
                 assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
                 backend.recover().unwrap();
-                assert_eq!(Pool::default().fetch(addr, item).await, Ending::Right);
+                assert_eq!(Pool::of(7).fetch(addr, item).await, Ending::Right);
             }
             assert_eq!(backend.reached(), 3);
         })
@@ -352,7 +397,7 @@ mod tests {
     #[tokio::test]
     async fn a_kill_breaks_the_requests_in_progress() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             backend.suffer(Fault::Hang).await.unwrap();
             let held = ask(&backend, 1);
             until(|| backend.reached() == 1).await;
@@ -365,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn a_port_that_cannot_be_taken_back_is_told() {
         bounded(async {
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             backend.suffer(Fault::Kill).await.unwrap();
             // Both are bound, neither listens: whoever listens first has the port.
             let thief = bind(backend.addr()).unwrap().listen(1).unwrap();
@@ -381,7 +426,7 @@ mod tests {
         bounded(async {
             let tasks = || Handle::current().metrics().num_alive_tasks();
             let before = tasks();
-            let mut backend = Backend::start(SEED).await.unwrap();
+            let mut backend = Backend::start(SEED, 4).await.unwrap();
             backend.suffer(Fault::Hang).await.unwrap();
             let held: Vec<_> = (0..20).map(|item| ask(&backend, item)).collect();
             until(|| backend.reached() == 20).await;
@@ -399,7 +444,7 @@ mod tests {
     /// Asks for an item from a task of its own.
     fn ask(backend: &Backend, item: u64) -> JoinHandle<Ending> {
         let addr = backend.addr();
-        tokio::spawn(async move { Pool::default().fetch(addr, item).await })
+        tokio::spawn(async move { Pool::of(7).fetch(addr, item).await })
     }
 
     async fn until(condition: impl Fn() -> bool) {

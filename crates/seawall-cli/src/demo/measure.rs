@@ -1,5 +1,8 @@
 //! What a side was worth: numbers over every planned arrival, and how soon it recovered from each fault.
 //!
+//! What is due in an overload is judged apart ([`Account`]): it asks for more than there is, and a share of it
+//! served would say nothing of whether the right ones were.
+//!
 //! ```text
 //!   success by second, from the fault's start       67 %  70 %  98 %  100 %  100 % │ next fault
 //!   recovered after 3 s: from here on >= 99 %       ──────────────────►▲
@@ -14,7 +17,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    plan::Plan,
+    account::{Account, answered, inversion, served},
+    plan::{Fault, Plan},
     traffic::{DEADLINE, PATIENCE, Sample},
 };
 
@@ -38,7 +42,12 @@ impl Report {
     pub(super) fn new(plan: &Plan, direct: Side, protected: Side) -> Self {
         let held = protected.success_ratio >= HELD_SUCCESS
             && direct.success_ratio < BROKEN_SUCCESS
-            && protected.overrun <= OVERRUN;
+            && protected.overrun <= OVERRUN
+            && answered(&protected.overload) >= HELD_SUCCESS
+            && protected.overload.first().is_none_or(|a| a.served_ratio() >= URGENT_SERVED)
+            && inversion(&protected.overload) <= INVERSION
+            && protected.after_overload().is_some_and(|seconds| seconds <= OVER_WITH_IT)
+            && served(&direct.overload) < BROKEN_SUCCESS;
         Self { seed: plan.seed, seconds: plan.seconds, held, direct, protected }
     }
 }
@@ -46,7 +55,7 @@ impl Report {
 /// One side in numbers. Times are in milliseconds unless the name says seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Side {
-    /// Planned arrivals.
+    /// Planned arrivals, those in an overload aside, as in the five numbers below.
     pub(crate) requests: u64,
     /// Share of them that was served within the deadline, from 0 to 1.
     pub(crate) success_ratio: f64,
@@ -56,8 +65,10 @@ pub(crate) struct Side {
     pub(crate) p99_ms: f64,
     /// 99.9th percentile.
     pub(crate) p999_ms: f64,
-    /// Requests sent towards backends for each request of the client.
+    /// Requests sent towards backends for each request of the client, overloads included.
     pub(crate) attempts_per_request: f64,
+    /// What became of those due in an overload, by class.
+    pub(crate) overload: Vec<Account>,
     /// How each fault was weathered, in the order of the plan.
     pub(crate) faults: Vec<Weathered>,
     /// By how much requests outlived their deadline, at the 99.9th percentile.
@@ -85,24 +96,46 @@ pub(crate) struct Weathered {
 impl Side {
     /// What these samples say of the plan, with `attempts` sent towards backends in all.
     pub(super) fn new(plan: &Plan, samples: &[Sample], attempts: u64) -> Self {
-        let planned = plan.arrivals.len();
-        let mut latencies: Vec<_> = samples.iter().map(|s| s.latency).collect();
-        latencies.resize(planned, PATIENCE);
-        latencies.sort_unstable();
-        let at = |per_mille| percentile(&latencies, per_mille);
-        let millis = |per_mille| at(per_mille).as_secs_f64() * 1e3;
-        let share = |part: u64| part as f64 / planned.max(1) as f64;
+        let planned = plan.arrivals.iter().filter(|at| !plan.is_overloaded(**at)).count();
+        let aside = || samples.iter().filter(|s| !plan.is_overloaded(s.intended));
+        let latencies = latencies(aside(), planned);
+        let millis = |per_mille| percentile(&latencies, per_mille).as_secs_f64() * 1e3;
+        let all = self::latencies(samples.iter(), plan.arrivals.len());
+        let share = |part: u64, of: usize| part as f64 / of.max(1) as f64;
         Self {
             requests: planned as u64,
-            success_ratio: share(samples.iter().filter(|s| s.ok()).count() as u64),
+            success_ratio: share(aside().filter(|s| s.ok()).count() as u64, planned),
             p50_ms: millis(500),
             p99_ms: millis(990),
             p999_ms: millis(999),
-            attempts_per_request: share(attempts),
+            attempts_per_request: share(attempts, plan.arrivals.len()),
+            overload: Account::of_all(plan, samples),
             faults: (0..plan.episodes.len()).map(|i| weathered(plan, samples, i)).collect(),
-            overrun: at(999).saturating_sub(DEADLINE),
+            overrun: percentile(&all, 999).saturating_sub(DEADLINE),
         }
     }
+
+    /// Whole seconds from the end of an overload to its recovery; `None` if that never came.
+    pub(super) fn after_overload(&self) -> Option<u32> {
+        let overloads = self.faults.iter().filter(|f| f.kind == Fault::Overload(0).name());
+        overloads.map(Weathered::afterwards).try_fold(0, |worst, next| Some(worst.max(next?)))
+    }
+}
+
+impl Weathered {
+    /// Whole seconds from its end to its recovery.
+    fn afterwards(&self) -> Option<u32> {
+        let lasted = (self.end_s - self.start_s).ceil() as u32;
+        self.recovery_s.map(|recovery| recovery.saturating_sub(lasted))
+    }
+}
+
+/// In order, with the whole patience for each of the `planned` that is missing.
+fn latencies<'a>(samples: impl Iterator<Item = &'a Sample>, planned: usize) -> Vec<Duration> {
+    let mut latencies: Vec<_> = samples.map(|s| s.latency).collect();
+    latencies.resize(planned, PATIENCE);
+    latencies.sort_unstable();
+    latencies
 }
 
 /// The share of requests due in `from..to` that was served; `None` if none was due.
@@ -151,12 +184,20 @@ fn recovery(plan: &Plan, samples: &[Sample], start: Duration, until: Duration) -
     }
 }
 
-/// Success the protected side must reach over the whole run: four failures in 4 200 requests.
+/// Success the protected side must reach outside the overload, and the share of those in it that must be served or
+/// refused in time: one failure in each.
 pub(super) const HELD_SUCCESS: f64 = 0.999;
 /// Success the straight side must miss, or nothing was broken and nothing is shown.
 pub(super) const BROKEN_SUCCESS: f64 = 0.9;
 /// How far past its deadline a request through the gateway may end, at the 99.9th percentile.
 pub(super) const OVERRUN: Duration = Duration::from_millis(100);
+/// The share of critical requests that must be served in the overload.
+pub(super) const URGENT_SERVED: f64 = 0.99;
+/// How much more of a class than of one more urgent may be served in the overload: where all of both is served but
+/// for one request, chance decides whose it is.
+pub(super) const INVERSION: f64 = 0.01;
+/// Seconds within which an overload must be over when its cause is.
+pub(super) const OVER_WITH_IT: u32 = 1;
 /// Success within a second from which on it counts as recovered.
 const RECOVERED_SUCCESS: f64 = 0.99;
 const SECOND: Duration = Duration::from_secs(1);
@@ -166,7 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::{
-        plan::{Episode, Fault},
+        plan::{Episode, priority},
         traffic::Ending,
     };
     use super::*;
@@ -224,22 +265,109 @@ mod tests {
     }
 
     #[test]
-    fn the_three_bars_are_exact() {
-        let plan = seven_seconds();
-        let side = |success_ratio, overrun| Side {
-            success_ratio,
-            overrun: Duration::from_millis(overrun),
-            ..Side::new(&plan, &[], 0)
-        };
-        for (direct, protected, overrun, held) in [
-            (0.899, 0.999, 100, true),
-            (0.9, 0.999, 100, false),
-            (0.899, 0.998_9, 100, false),
-            (0.899, 0.999, 101, false),
+    fn every_bar_is_exact() {
+        for (changed, held) in [
+            (Bars::default(), true),
+            (Bars { direct: 0.9, ..Bars::default() }, false),
+            (Bars { direct_overload: 8_999, ..Bars::default() }, true),
+            (Bars { direct_overload: 9_000, ..Bars::default() }, false),
+            (Bars { protected: 0.998_9, ..Bars::default() }, false),
+            (Bars { overrun: 101, ..Bars::default() }, false),
+            (Bars { served: [9_899, 0], ..Bars::default() }, false),
+            (Bars { served: [9_900, 9_999], ..Bars::default() }, true),
+            (Bars { served: [9_900, 10_001], ..Bars::default() }, false),
+            (Bars { failed: 11, ..Bars::default() }, false),
+            (Bars { recovered: Some(3), ..Bars::default() }, true),
+            (Bars { recovered: Some(4), ..Bars::default() }, false),
+            (Bars { recovered: None, ..Bars::default() }, false),
         ] {
-            let report = Report::new(&plan, side(direct, 0), side(protected, overrun));
-            assert_eq!(report.held, held, "{direct} {protected} {overrun}");
+            assert_eq!(changed.held(), held, "{changed:?}");
         }
+    }
+
+    /// What a run is judged by; classes are of 10 000.
+    #[derive(Debug)]
+    struct Bars {
+        direct: f64,
+        /// Served straight.
+        direct_overload: u32,
+        protected: f64,
+        /// In milliseconds.
+        overrun: u64,
+        /// Served by the gateway of the most urgent class and of another.
+        served: [u32; 2],
+        /// Of each.
+        failed: u32,
+        /// From the start of an overload of two seconds.
+        recovered: Option<u32>,
+    }
+
+    /// All of them just held.
+    impl Default for Bars {
+        fn default() -> Self {
+            Self {
+                direct: 0.899_9,
+                direct_overload: 0,
+                protected: 0.999,
+                overrun: 100,
+                served: [9_900, 0],
+                failed: 10,
+                recovered: Some(3),
+            }
+        }
+    }
+
+    impl Bars {
+        fn held(&self) -> bool {
+            let plan = seven_seconds();
+            let blank = || Side::new(&plan, &[], 0);
+            let account = |served: u32, failed| Account {
+                priority: "any",
+                requests: 10_000,
+                served,
+                refused: 10_000_u32.saturating_sub(served + failed),
+                failed,
+            };
+            let direct = Side {
+                success_ratio: self.direct,
+                overload: vec![account(self.direct_overload, 0)],
+                ..blank()
+            };
+            let overload = Weathered {
+                kind: "overload",
+                backends: &[],
+                start_s: 2.0,
+                end_s: 4.0,
+                recovery_s: self.recovered,
+            };
+            let protected = Side {
+                success_ratio: self.protected,
+                overrun: Duration::from_millis(self.overrun),
+                overload: self.served.map(|served| account(served, self.failed)).into(),
+                faults: vec![overload],
+                ..blank()
+            };
+            Report::new(&plan, direct, protected).held
+        }
+    }
+
+    #[test]
+    fn what_is_due_in_an_overload_is_told_apart() {
+        let mut plan = seven_seconds();
+        plan.episodes[0] =
+            Episode { fault: Fault::Overload(20), backends: &[], ..plan.episodes[0] };
+        // It lasts from 2 to 3 and is felt to 3.5; what is due then fails, and so does one before it.
+        let mut samples = served(&plan.arrivals);
+        for sample in &mut samples[20..35] {
+            sample.ending = Ending::Refused;
+        }
+        samples[7].ending = Ending::Broken;
+        let side = Side::new(&plan, &samples, 140);
+        assert_eq!((side.requests, side.success_ratio), (55, 54.0 / 55.0));
+        assert_eq!(side.overload.iter().map(|a| a.requests).sum::<u32>(), 15);
+        assert!(side.overload.iter().all(|a| a.refused == a.requests));
+        assert_eq!(side.attempts_per_request, 2.0, "of all 70");
+        assert_eq!(side.after_overload(), Some(1));
     }
 
     #[test]
@@ -253,14 +381,21 @@ mod tests {
                 "kind": "error", "backends": [1, 2], "start_s": 2.0, "end_s": 3.0, "recovery_s": recovery,
             })
         };
+        let overload: Vec<_> = ["critical", "high", "normal", "low", "background"]
+            .map(|class| {
+                serde_json::json!({
+                    "priority": class, "requests": 0, "served": 0, "refused": 0, "failed": 0,
+                })
+            })
+            .into();
         let side = |success: f64, attempts: f64, recovery| {
             serde_json::json!({
                 "requests": 70, "success_ratio": success, "p50_ms": 5.0, "p99_ms": 5.0, "p999_ms": 5.0,
-                "attempts_per_request": attempts, "faults": [fault(recovery)],
+                "attempts_per_request": attempts, "overload": overload, "faults": [fault(recovery)],
             })
         };
         let expected = serde_json::json!({
-            "seed": 7, "seconds": 7, "held": true,
+            "seed": 7, "seconds": 7, "held": false,
             "direct": side(60.0 / 70.0, 1.0, None), "protected": side(1.0, 1.1, Some(0)),
         });
         assert_eq!(json, expected);
@@ -328,10 +463,13 @@ mod tests {
 
     fn served(arrivals: &[Duration]) -> Vec<Sample> {
         let latency = Duration::from_millis(5);
-        arrivals
-            .iter()
-            .map(|&intended| Sample { intended, latency, ending: Ending::Right })
-            .collect()
+        let sample = |(item, &intended): (usize, &Duration)| Sample {
+            priority: priority(7, item as u64),
+            intended,
+            latency,
+            ending: Ending::Right,
+        };
+        arrivals.iter().enumerate().map(sample).collect()
     }
 
     /// The samples of [`seven_seconds`] with everything due in these seconds failed.

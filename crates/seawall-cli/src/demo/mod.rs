@@ -10,6 +10,7 @@
 //! about what it did. So the same run judges anything that stands in front of the backends, and a test
 //! shows that something which protects nothing is told so.
 
+mod account;
 mod backend;
 mod measure;
 mod plan;
@@ -19,7 +20,7 @@ mod traffic;
 mod transcript;
 
 pub(crate) use measure::Report;
-pub(crate) use plan::{MIN_SECONDS, Plan, RATE, SECONDS};
+pub(crate) use plan::{LEFT_WAITING, MIN_SECONDS, Plan, RATE, SECONDS};
 pub(crate) use run::{Event, Gate, Started, run};
 pub(crate) use screen::Screen;
-pub(crate) use traffic::DEADLINE;
+pub(crate) use traffic::{DEADLINE, PRIORITY};

@@ -92,7 +92,7 @@ pub(crate) async fn run(
 }
 
 async fn straight(plan: &Plan, screen: &mut Screen<'_>) -> io::Result<(Recording, Side)> {
-    let mut backends = Backends::start(plan.seed).await?;
+    let mut backends = Backends::start(plan).await?;
     let target = Target::RoundRobin(backends.addrs());
     let recording = side("straight", plan, target, &mut backends, &mut Vec::new, screen).await?;
     backends.stop().await;
@@ -106,7 +106,7 @@ async fn guarded(
     gate: &mut impl Gate,
     screen: &mut Screen<'_>,
 ) -> io::Result<(Recording, Side)> {
-    let mut backends = Backends::start(plan.seed).await?;
+    let mut backends = Backends::start(plan).await?;
     let started = gate.start(backends.addrs()).await?;
     let recorded = behind(plan, gate, &started, &mut backends, screen).await;
     let attempts = gate.attempts().unwrap_or_else(|| backends.reached());
@@ -193,9 +193,9 @@ async fn record(
 struct Backends([Backend; 3]);
 
 impl Backends {
-    async fn start(seed: u64) -> io::Result<Self> {
-        let (one, two, three) =
-            tokio::try_join!(Backend::start(seed), Backend::start(seed), Backend::start(seed))?;
+    async fn start(plan: &Plan) -> io::Result<Self> {
+        let start = || Backend::start(plan.seed, plan.slots);
+        let (one, two, three) = tokio::try_join!(start(), start(), start())?;
         Ok(Self([one, two, three]))
     }
 
@@ -262,7 +262,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let addr = listener.local_addr()?;
             self.task = Some(tokio::spawn(async move {
-                let pool = Arc::new(Pool::default());
+                let pool = Arc::new(Pool::of(7));
                 while let Ok((stream, _)) = listener.accept().await {
                     let pool = Arc::clone(&pool);
                     let service =
@@ -317,7 +317,8 @@ mod tests {
 
         assert!(!report.held, "{text}");
         for side in [&report.direct, &report.protected] {
-            assert_eq!(side.requests, 200);
+            let overload: u32 = side.overload.iter().map(|account| account.requests).sum();
+            assert_eq!(side.requests + u64::from(overload), plan.arrivals.len() as u64);
             assert!(side.success_ratio < 0.95, "the faults are felt:\n{text}");
         }
         assert_eq!(report.direct.attempts_per_request, 1.0);

@@ -12,7 +12,7 @@ use super::{
     plan::Plan,
     run::Recording,
     traffic::{DEADLINE, Sample},
-    transcript::{named, percent},
+    transcript::percent,
 };
 
 /// Where a run is told.
@@ -120,8 +120,7 @@ impl Now<'_> {
 
     /// What is wrong at a moment.
     fn weather(&self, at: Duration) -> String {
-        let episode = self.plan.during(at);
-        episode.map_or_else(|| "all well".to_owned(), |e| format!("{} {}", named(e), e.fault))
+        self.plan.during(at).map_or_else(|| "all well".to_owned(), ToString::to_string)
     }
 
     /// What ended within the last second.
@@ -142,11 +141,13 @@ fn success<'a>(samples: impl Iterator<Item = &'a Sample>) -> String {
 
 /// The first lines of a run.
 pub(super) fn opening(plan: &Plan) -> String {
-    let Plan { seed, seconds, rate, .. } = plan;
+    let Plan { seed, seconds, rate, slots, .. } = plan;
     format!(
         "seawall demo, seed {seed}\n\
-         three backends of 5-20 ms, {rate} requests/s, {seconds} s a side, deadline {} s\n\
+         three backends of 5-20 ms, {slots} requests at once each: they can serve {} a second\n\
+         {rate} requests/s of five priorities, {seconds} s a side, deadline {} s\n\
          straight: the backends in turn, no retry, the same faults and the same time limit\n",
+        plan.capacity(),
         DEADLINE.as_secs_f64()
     )
 }
@@ -161,16 +162,18 @@ const COLUMNS: usize = 79;
 
 #[cfg(test)]
 mod tests {
+    use seawall_core::Priority;
+
     use super::super::{run::Happening, traffic::Ending};
     use super::*;
 
     #[test]
     fn without_a_terminal_each_report_is_one_plain_line() {
-        let text = shown(false, &[3_500, 22_000]);
+        let text = shown(false, &[3_500, 29_000]);
         assert_eq!(
             text,
-            "straight   3 of 21 s    75.0 %  backend 1 slow by 2 s\n\
-             straight  21 of 21 s         -  all well\n"
+            "straight   3 of 28 s    75.0 %  backend 1 slow by 2 s\n\
+             straight  28 of 28 s         -  all well\n"
         );
     }
 
@@ -189,8 +192,9 @@ mod tests {
 
     /// What is shown of four requests, one of them failed, at these moments.
     fn shown(terminal: bool, at_millis: &[u64]) -> String {
-        let plan = Plan::new(21, 7, 200);
+        let plan = Plan::new(28, 7, 200);
         let sample = |ending| Sample {
+            priority: Priority::Normal,
             intended: Duration::from_secs(3),
             latency: Duration::from_millis(10),
             ending,

@@ -2,7 +2,8 @@
 //!
 //! Latency runs from the intended start, not from the moment a connection was at hand; else a stall
 //! would hide in the requests that were never sent during it. Each request is a task of its own, so
-//! none waits for another.
+//! none waits for another, but where [`OPEN_MAX`] are on their way: file descriptors are not endless. Whoever then
+//! waits for a connection does so on its own time.
 //!
 //! Connections are kept alive in a small pool. A pooled connection that died while idle is replaced by
 //! a fresh one, provided the request was never written to it: every HTTP client does that, so it counts
@@ -23,12 +24,17 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{backend::body, plan::Plan};
+use seawall_core::Priority;
+
+use super::{
+    backend::body,
+    plan::{Plan, priority},
+};
 
 /// Where requests go, and how long the client waits there.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +68,8 @@ pub(super) enum Ending {
     Right,
     /// The right status with a body that belongs to something else.
     WrongBody,
+    /// 429 or 503, with the time to come again.
+    Refused,
     /// Another status than 200.
     Status(u16),
     /// The connection was refused or broke.
@@ -73,6 +81,8 @@ pub(super) enum Ending {
 /// What became of one planned arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sample {
+    /// How urgent it was.
+    pub(super) priority: Priority,
     /// When it was due, from the start of the side.
     pub(super) intended: Duration,
     /// From then to its end.
@@ -101,8 +111,9 @@ pub(super) async fn send(
     zero: Instant,
     samples: mpsc::Sender<Sample>,
 ) {
-    let pool = Arc::new(Pool::default());
+    let pool = Arc::new(Pool::of(plan.seed));
     let mut requests = JoinSet::new();
+    let plan_seed = plan.seed;
     for (item, &intended) in plan.arrivals.iter().enumerate() {
         sleep_until(zero + intended).await;
         let (pool, samples) = (Arc::clone(&pool), samples.clone());
@@ -112,20 +123,31 @@ pub(super) async fn send(
             let ending = timeout_at(due + target.patience(), fetch).await;
             let ending = ending.unwrap_or(Ending::Silent);
             // A reader that left wants no more samples.
-            let _ = samples.send(Sample { intended, latency: due.elapsed(), ending }).await;
+            let (priority, latency) = (priority(plan_seed, item as u64), due.elapsed());
+            let _ = samples.send(Sample { priority, intended, latency, ending }).await;
         });
         while requests.try_join_next().is_some() {}
     }
     while requests.join_next().await.is_some() {}
 }
 
-/// Idle connections by address, the one used last on top: it is the least likely to be dead.
-#[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<HashMap<SocketAddr, Vec<Connection>>>);
+/// Idle connections by address, the one used last on top: it is the least likely to be dead. The requests sent on
+/// them say how urgent they are.
+#[derive(Debug)]
+pub(super) struct Pool {
+    seed: u64,
+    open: Semaphore,
+    idle: Mutex<HashMap<SocketAddr, Vec<Connection>>>,
+}
 
 type Connection = SendRequest<Empty<Bytes>>;
 
 impl Pool {
+    /// A pool for the requests of a plan with this seed.
+    pub(super) fn of(seed: u64) -> Self {
+        Self { seed, open: Semaphore::new(OPEN_MAX), idle: Mutex::default() }
+    }
+
     /// Asks `to` for `item`.
     pub(super) async fn fetch(&self, to: SocketAddr, item: u64) -> Ending {
         self.exchange(to, item).await.unwrap_or(Ending::Broken)
@@ -138,7 +160,9 @@ impl Pool {
     ) -> Result<Ending, Box<dyn Error + Send + Sync>> {
         let mut request = Request::get(format!("/items/{item}"))
             .header(header::HOST, to.to_string())
+            .header(PRIORITY, priority(self.seed, item).name())
             .body(Empty::new())?;
+        let _open = self.open.acquire().await?;
         let (mut connection, response) = loop {
             let idle = self.idle(to);
             let pooled = idle.is_some();
@@ -155,6 +179,7 @@ impl Pool {
             }
         };
         let status = response.status();
+        let told_when = response.headers().contains_key(header::RETRY_AFTER);
         let answer = response.into_body().collect().await?.to_bytes();
         if connection.ready().await.is_ok() {
             self.keep(to, connection);
@@ -162,18 +187,21 @@ impl Pool {
         Ok(match status {
             StatusCode::OK if answer == body(item) => Ending::Right,
             StatusCode::OK => Ending::WrongBody,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if told_when => {
+                Ending::Refused
+            }
             other => Ending::Status(other.as_u16()),
         })
     }
 
     fn idle(&self, to: SocketAddr) -> Option<Connection> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = idle.get_mut(&to)?;
         std::iter::from_fn(|| connections.pop()).find(SendRequest::is_ready)
     }
 
     fn keep(&self, to: SocketAddr, connection: Connection) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.entry(to).or_default().push(connection);
     }
 }
@@ -187,6 +215,11 @@ async fn connect(to: SocketAddr) -> Result<Connection, Box<dyn Error + Send + Sy
     Ok(connection)
 }
 
+/// The field by which a request says how urgent it is.
+pub(crate) const PRIORITY: &str = "x-priority";
+/// Requests on their way at once: each holds two descriptors, four with something between that protects nothing, and
+/// 1024 is what many systems give a process.
+const OPEN_MAX: usize = 240;
 /// What a request may take in all: the deadline of the gateway and the limit of a straight client.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(1);
 /// How long the client waits for the gateway: thrice the deadline, so that outliving it is seen.
@@ -228,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn a_dead_idle_connection_is_replaced_by_a_fresh_one() {
         let mut backend = start().await;
-        let pool = Pool::default();
+        let pool = Pool::of(7);
         assert_eq!(fetch(&pool, backend.addr()).await, Ending::Right);
         backend.suffer(Fault::Kill).await.unwrap();
         backend.recover().unwrap();
@@ -241,18 +274,24 @@ mod tests {
         let backend = start().await;
         let addr = backend.addr();
         backend.stop().await;
-        assert_eq!(fetch(&Pool::default(), addr).await, Ending::Broken);
+        assert_eq!(fetch(&Pool::of(7), addr).await, Ending::Broken);
     }
 
     #[test]
     fn a_right_answer_counts_only_within_the_deadline() {
-        let sample = |latency, ending| Sample { intended: Duration::ZERO, latency, ending };
+        let sample = |latency, ending| Sample {
+            priority: Priority::Normal,
+            intended: Duration::ZERO,
+            latency,
+            ending,
+        };
         let late = DEADLINE + Duration::from_nanos(1);
         for (latency, ending, ok) in [
             (DEADLINE, Ending::Right, true),
             (late, Ending::Right, false),
             (Duration::ZERO, Ending::WrongBody, false),
             (Duration::ZERO, Ending::Status(503), false),
+            (Duration::ZERO, Ending::Refused, false),
             (Duration::ZERO, Ending::Broken, false),
             (PATIENCE, Ending::Silent, false),
         ] {
@@ -267,7 +306,7 @@ mod tests {
     }
 
     async fn start() -> Backend {
-        Backend::start(7).await.unwrap()
+        Backend::start(7, 4).await.unwrap()
     }
 
     /// A plan whose requests are all due at the start.

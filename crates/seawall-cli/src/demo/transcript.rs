@@ -11,8 +11,12 @@ use std::{
 };
 
 use super::{
-    measure::{BROKEN_SUCCESS, HELD_SUCCESS, OVERRUN, Report, Side, Weathered, success_between},
-    plan::{Episode, Plan},
+    account::{Account, answered, inversion, is_refused, served},
+    measure::{
+        BROKEN_SUCCESS, HELD_SUCCESS, INVERSION, OVER_WITH_IT, OVERRUN, Report, Side,
+        URGENT_SERVED, Weathered, success_between,
+    },
+    plan::Plan,
     run::{Happening, Recording},
     traffic::{DEADLINE, Ending, PATIENCE, Sample},
 };
@@ -29,16 +33,10 @@ pub(super) fn transcript(
     let _ = picture(&mut text, plan, direct, protected)
         .and_then(|()| story(&mut text, plan, direct, protected))
         .and_then(|()| result(&mut text, report))
+        .and_then(|()| overload(&mut text, report))
         .and_then(|()| unprotected(&mut text, plan, &protected.samples))
         .and_then(|()| verdict(&mut text, report));
     text
-}
-
-/// `backend 1`, `backends 1 and 2`.
-pub(super) fn named(episode: &Episode) -> String {
-    let numbers: Vec<_> = episode.backends.iter().map(u8::to_string).collect();
-    let plural = if numbers.len() > 1 { "s" } else { "" };
-    format!("backend{plural} {}", numbers.join(" and "))
 }
 
 /// A share in per cent with this many decimals, rounded down.
@@ -84,7 +82,7 @@ fn story(text: &mut String, plan: &Plan, direct: &Recording, protected: &Recordi
     line(text, "  when", "what happened", "straight", "gateway")?;
     let mut events = protected.events.as_slice();
     for (index, episode) in plan.episodes.iter().enumerate() {
-        let (Episode { start, end, .. }, who) = (*episode, named(episode));
+        let (start, end) = (episode.start, episode.end);
         if index == 0 {
             happened(text, &mut events, start)?;
         }
@@ -92,10 +90,10 @@ fn story(text: &mut String, plan: &Plan, direct: &Recording, protected: &Recordi
             let share = success_between(plan, &recording.samples, start, end);
             share.map_or_else(|| "-".to_owned(), |share| percent(share, 1))
         };
-        let broke = format!("{who} {}", episode.fault);
+        let broke = episode.to_string();
         line(text, &moment(start), &broke, &success(direct), &success(protected))?;
         happened(text, &mut events, end)?;
-        line(text, &moment(end), &format!("{who} well again"), "", "")?;
+        line(text, &moment(end), &episode.over(), "", "")?;
         let until = plan.episodes.get(index + 1).map_or(Duration::MAX, |next| next.start);
         happened(text, &mut events, until)?;
     }
@@ -129,39 +127,68 @@ fn result(text: &mut String, Report { direct, protected, .. }: &Report) -> fmt::
     let mut row = |name: &str, value: &dyn Fn(&Side) -> String| {
         writeln!(text, "  {name:<30}{:>12}{:>12}", value(direct), value(protected))
     };
-    row("", &|side| if std::ptr::eq(side, direct) { "straight" } else { "gateway" }.to_owned())?;
+    row("outside the overload", &|side| {
+        if std::ptr::eq(side, direct) { "straight" } else { "gateway" }.to_owned()
+    })?;
     row("requests", &|side| side.requests.to_string())?;
     row("success", &|side| percent(side.success_ratio, 2))?;
     row("p50", &|side| format!("{:.0} ms", side.p50_ms))?;
     row("p99", &|side| format!("{:.0} ms", side.p99_ms))?;
     row("p99.9", &|side| format!("{:.0} ms", side.p999_ms))?;
-    row("attempts per request", &|side| format!("{:.2}", side.attempts_per_request))?;
     for (index, fault) in direct.faults.iter().enumerate() {
         row(&format!("recovered from {}", kind(fault)), &|side| {
             let seconds = side.faults.get(index).and_then(|fault| fault.recovery_s);
             seconds.map_or_else(|| "never".to_owned(), |seconds| format!("after {seconds} s"))
         })?;
     }
+    row("attempts per request, in all", &|side| format!("{:.2}", side.attempts_per_request))?;
     writeln!(text)
 }
 
+/// What became of whom in the overload, side by side.
+fn overload(text: &mut String, Report { direct, protected, .. }: &Report) -> fmt::Result {
+    let mut row = |name: &str, columns: [&dyn fmt::Display; 3], more: [&dyn fmt::Display; 3]| {
+        write!(text, "  {name:<30}")?;
+        columns.iter().chain(&more).try_for_each(|column| write!(text, "{column:>8}"))?;
+        writeln!(text)
+    };
+    row("", [&"", &"", &"straight"], [&"", &"", &"gateway"])?;
+    let heads: [&dyn fmt::Display; 3] = [&"served", &"refused", &"failed"];
+    row("in the overload", heads, heads)?;
+    for (straight, gateway) in direct.overload.iter().zip(&protected.overload) {
+        row(straight.priority, counts(straight), counts(gateway))?;
+    }
+    writeln!(text)
+}
+
+fn counts(account: &Account) -> [&dyn fmt::Display; 3] {
+    [&account.served, &account.refused, &account.failed]
+}
+
 fn kind(fault: &Weathered) -> String {
+    if fault.backends.is_empty() {
+        return fault.kind.to_owned();
+    }
     let numbers: Vec<_> = fault.backends.iter().map(u8::to_string).collect();
     format!("{} {{{}}}", fault.kind, numbers.join(","))
 }
 
-/// The requests that failed behind the gateway, by the fault they met.
+/// The requests that failed behind the gateway, by the fault they met. What an overload had to refuse is told above.
 fn unprotected(text: &mut String, plan: &Plan, samples: &[Sample]) -> fmt::Result {
     let calm = Duration::ZERO..plan.blamed(0).start;
     let mut spans = vec![("before any fault".to_owned(), calm)];
-    spans.extend(plan.episodes.iter().enumerate().map(|(index, episode)| {
-        let name = format!("{} {}", named(episode), episode.fault);
-        (name, plan.blamed(index))
-    }));
+    spans.extend(
+        plan.episodes
+            .iter()
+            .enumerate()
+            .map(|(index, episode)| (episode.to_string(), plan.blamed(index))),
+    );
     let mut lines = String::new();
     for (name, span) in spans {
         let mut ways = BTreeMap::<String, u32>::new();
-        for sample in samples.iter().filter(|s| span.contains(&s.intended) && !s.ok()) {
+        let told = |s: &&Sample| plan.is_overloaded(s.intended) && is_refused(s);
+        let due = samples.iter().filter(|s| span.contains(&s.intended));
+        for sample in due.filter(|s| !s.ok() && !told(s)) {
             *ways.entry(way(sample)).or_default() += 1;
         }
         if !ways.is_empty() {
@@ -180,6 +207,7 @@ fn way(sample: &Sample) -> String {
     match sample.ending {
         Ending::Right => "late".to_owned(),
         Ending::WrongBody => "with a wrong body".to_owned(),
+        Ending::Refused => "refused".to_owned(),
         Ending::Status(status) => format!("with status {status}"),
         Ending::Broken => "with a broken connection".to_owned(),
         Ending::Silent => format!("without an answer in {} s", PATIENCE.as_secs()),
@@ -201,11 +229,27 @@ fn verdict(text: &mut String, report: &Report) -> fmt::Result {
         DEADLINE.as_secs_f64(),
         protected.overrun.as_millis(),
         OVERRUN.as_millis(),
-    )
+    )?;
+    writeln!(text, "  and in the overload:")?;
+    let share = percent(answered(&protected.overload), 2);
+    writeln!(text, "    served or refused in time {share}, at least {} wanted", bar(HELD_SUCCESS))?;
+    let share = percent(protected.overload.first().map_or(1.0, Account::served_ratio), 2);
+    writeln!(text, "    critical served {share}, at least {} wanted", bar(URGENT_SERVED))?;
+    let share = percent(inversion(&protected.overload), 2);
+    writeln!(
+        text,
+        "    a class served more than one more urgent by {share}, at most {} wanted",
+        bar(INVERSION)
+    )?;
+    let after = protected.after_overload();
+    let after = after.map_or_else(|| "ever".to_owned(), |seconds| format!("{seconds} s"));
+    writeln!(text, "    down after its end for {after}, at most {OVER_WITH_IT} s wanted")?;
+    let share = percent(served(&direct.overload), 2);
+    writeln!(text, "    straight served {share}, below {} wanted", bar(BROKEN_SUCCESS))
 }
 
 /// Marks in a row of the picture: half a second each at the default length.
-const MARKS: u32 = 42;
+const MARKS: u32 = 56;
 /// From no success to all of it; the last is for all of it alone.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Events shown between two lines of the schedule: a circuit of two backends opening, probing, closing.
@@ -213,7 +257,9 @@ const EVENTS_SHOWN: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{RATE, SECONDS};
+    use seawall_core::Priority;
+
+    use super::super::plan::{RATE, SECONDS, priority};
     use super::*;
 
     #[test]
@@ -232,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_run_reads_like_this() {
-        let plan = Plan::new(21, 7, 200);
+        let plan = Plan::new(28, 7, 200);
         let direct = Recording { samples: served(&plan, &[1, 2, 3]), events: vec![] };
         let protected = Recording {
             samples: served(&plan, &[]),
@@ -248,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_was_not_protected_is_told_by_fault_and_way() {
-        let plan = Plan::new(21, 7, 200);
+        let plan = Plan::new(28, 7, 200);
         let mut samples = served(&plan, &[]);
         let mut fail = |from: u64, endings: &[Ending]| {
             let first = samples.iter().position(|s| s.intended >= Duration::from_millis(from));
@@ -265,7 +311,7 @@ mod tests {
             told.starts_with(
                 "    before any fault: 1 with a broken connection\n    \
                  backends 2 and 3 hanging: 2 with status 503, 1 without an answer in 3 s\n  \
-                 did not hold:\n    gateway success 99.90 %"
+                 did not hold:\n    gateway success 99.91 %"
             ),
             "{told}"
         );
@@ -273,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_flaps_fills_no_page() {
-        let plan = Plan::new(21, 7, 200);
+        let plan = Plan::new(28, 7, 200);
         let events = (0..1_000).map(|ms| event(3_000 + ms, "flap")).collect();
         let recording = Recording { samples: served(&plan, &[]), events };
         let text = told(&plan, &recording, &recording);
@@ -314,6 +360,10 @@ mod tests {
             ("10.0 s", "10.5 s"),
             ("p99.9 ", "p99.8 "),
             ("recovered from hang {2,3}", "recovered from hang {1,2}"),
+            ("in the overload", "in an overload"),
+            ("  background  ", "  foreground  "),
+            ("critical served", "all served"),
+            ("1728 requests/s", "1729 requests/s"),
             ("  held:", "  did not hold:"),
             ("at most", "at least"),
         ] {
@@ -351,8 +401,8 @@ mod tests {
     fn measured(line: &str) -> String {
         let words: Vec<_> = line.split_whitespace().collect();
         let measures = |n: usize| {
-            let unit = words.get(n + 1).is_some_and(|w| w.starts_with('%') || w.starts_with("ms"));
-            unit && words[n].parse::<f64>().is_ok()
+            let is_unit = |w: &&str| w.starts_with('%') || w.starts_with("ms") || *w == "s,";
+            words.get(n + 1).is_some_and(is_unit) && words[n].parse::<f64>().is_ok()
         };
         let words = words.iter().enumerate().map(|(n, word)| if measures(n) { "#" } else { word });
         words.collect::<Vec<_>>().join(" ")
@@ -368,56 +418,79 @@ mod tests {
         Happening { at: Duration::from_millis(at_millis), what: what.to_owned() }
     }
 
-    /// Every request served, but each third of them sent to these backends while they were broken.
+    /// Every request served, but each third of them sent to these backends while they were broken; in the overload
+    /// the three most urgent classes, and the others refused, where any backend is protected.
     fn served(plan: &Plan, unprotected: &[u8]) -> Vec<Sample> {
         let sample = |(item, &intended): (usize, &Duration)| {
             let backend = (item % 3 + 1) as u8;
+            let priority = priority(plan.seed, item as u64);
+            let is_urgent = priority <= Priority::Normal;
             let broken = plan.during(intended).is_some_and(|e| e.backends.contains(&backend));
-            let failed = broken && unprotected.contains(&backend);
+            let failed = (broken || plan.is_overloaded(intended)) && unprotected.contains(&backend);
             let (latency, ending) = match failed {
                 true => (Duration::from_secs(1), Ending::Silent),
+                false if plan.is_overloaded(intended) && !is_urgent => {
+                    (Duration::from_millis(5), Ending::Refused)
+                }
                 false => (Duration::from_millis(12), Ending::Right),
             };
-            Sample { intended, latency, ending }
+            Sample { priority, intended, latency, ending }
         };
         plan.arrivals.iter().enumerate().map(sample).collect()
     }
 
     const EXAMPLE: &str = "\
-success over 21 s
-                  slow     error    hang     kill
-  straight  ██████▅▅▅▅▅████▃▃▃▃▃████▃▃▃▃▃████▃▃▃▃▃████
-  gateway   ██████████████████████████████████████████
+success over 28 s
+                  slow     error    hang     kill     overload
+  straight  ██████▅▅▅▅▅████▃▃▃▃▃████▃▃▃▃▃████▃▃▃▃▃████▁▁▁▁▁▁▁▁▁█████
+  gateway   ██████████████████████████████████████████▃▄▄▄▃▄▄▄▄█████
 
     when  what happened                                     straight   gateway
-   3.0 s  backend 1 slow by 2 s                               66.6 %   100.0 %
+   3.0 s  backend 1 slow by 2 s                               66.7 %   100.0 %
    3.0 s    backend-1 circuit closed -> open (5 failures in a row)
    5.5 s  backend 1 well again
    6.1 s    backend-1 circuit open -> half-open
-   7.5 s  backends 1 and 2 answering 500                      33.2 %   100.0 %
+   7.5 s  backends 1 and 2 answering 500                      33.3 %   100.0 %
   10.0 s  backends 1 and 2 well again
-  12.0 s  backends 2 and 3 hanging                            33.1 %   100.0 %
+  12.0 s  backends 2 and 3 hanging                            33.3 %   100.0 %
   14.5 s  backends 2 and 3 well again
-  16.5 s  backends 1 and 3 killed                             33.2 %   100.0 %
+  16.5 s  backends 1 and 3 killed                             33.4 %   100.0 %
   19.0 s  backends 1 and 3 well again
   19.9 s    backend-1 circuit half-open -> closed (3 successes)
+  21.0 s  1728 requests/s, 1.8 x what can be served            0.0 %    44.2 %
+  25.0 s  no more than before
 
-                                    straight     gateway
-  requests                              4200        4200
-  success                            72.11 %    100.00 %
+  outside the overload              straight     gateway
+  requests                              4672        4672
+  success                            74.46 %    100.00 %
   p50                                  12 ms       12 ms
   p99                                1000 ms       12 ms
   p99.9                              1000 ms       12 ms
-  attempts per request                  1.00        1.00
   recovered from slow {1}          after 3 s   after 0 s
   recovered from error {1,2}       after 3 s   after 0 s
   recovered from hang {2,3}        after 3 s   after 0 s
   recovered from kill {1,3}        after 3 s   after 0 s
+  recovered from overload          after 5 s   after 5 s
+  attempts per request, in all          1.00        1.00
+
+                                                straight                 gateway
+  in the overload                 served refused  failed  served refused  failed
+  critical                             0       0     347     347       0       0
+  high                                 0       0    1039    1039       0       0
+  normal                               0       0    1737    1737       0       0
+  low                                  0       0    2084       0    2084       0
+  background                           0       0    1833       0    1833       0
 
   not protected: nothing
   held:
     gateway success 100.00 %, at least 99.9 % wanted
-    straight success 72.11 %, below 90.0 % wanted
+    straight success 74.46 %, below 90.0 % wanted
     past the deadline of 1 s at p99.9: 0 ms, at most 100 ms wanted
+  and in the overload:
+    served or refused in time 100.00 %, at least 99.9 % wanted
+    critical served 100.00 %, at least 99.0 % wanted
+    a class served more than one more urgent by 0.00 %, at most 1.0 % wanted
+    down after its end for 1 s, at most 1 s wanted
+    straight served 0.00 %, below 90.0 % wanted
 ";
 }

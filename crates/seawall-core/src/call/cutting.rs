@@ -5,7 +5,8 @@
 //!   not owed yet        the limits run on from where the callee has all it needs
 //!   our own lateness    moves the limits, once
 //!   the attempt limit   cuts
-//!   the learned limit   cuts, if another attempt is granted or it is all there is; else it is put aside
+//!   the learned limit   cuts, if the callee is not merely busy and another attempt is granted, or if it is all
+//!                       there is; else it is put aside
 //! ```
 
 use crate::{
@@ -56,16 +57,21 @@ impl<P: Copy + PartialEq> Call<P> {
         let repeatable = shared.can_repeat();
         shared.visit(now, |mut parts| {
             let entry = Some(&running.entry);
-            match self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, entry, now) {
-                Ok(wait) => {
+            let granted = if running.is_at_a_busy_callee(&parts) {
+                None
+            } else {
+                self.grant(&mut parts, shared, &Verdict::FAILURE, repeatable, entry, now).ok()
+            };
+            match granted {
+                Some(wait) => {
                     self.cut_after_nanos = nanos(now.since(running.from));
                     let cut = running.cut_for_another(&mut parts, now);
                     self.cancel(cut, Limit::Learned, Some(wait))
                 }
-                Err(_) if parts.plan.enforces_learned => {
+                None if parts.plan.enforces_learned => {
                     self.cancel(Cut::Running(running), Limit::Learned, None)
                 }
-                Err(_) => {
+                None => {
                     running.soft = Instant::NEVER;
                     self.state = State::Running(running);
                     Action::Wait

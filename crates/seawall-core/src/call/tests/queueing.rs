@@ -80,6 +80,35 @@ fn a_wait_ends_at_max_wait_or_at_the_deadline_with_a_refusal() {
 }
 
 #[test]
+fn a_learned_limit_cuts_nothing_at_a_callee_that_is_busy_but_what_hangs() {
+    for (answers, in_line, cuts) in
+        [(true, true, false), (true, false, true), (false, true, true), (false, false, true)]
+    {
+        let house = learned(breaker(), Plan { retry: retry(2), ..Plan::default() });
+        let config =
+            BulkheadConfig { max_concurrent: 2, max_run: None, ..BulkheadConfig::default() };
+        house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&config).unwrap());
+        let mut late = begun(&house, Ask::default(), 2_000);
+        let mut other = begun(&house, Ask::default(), 2_000);
+        if answers {
+            let _ = other.on(&house, ended(1, Verdict::SUCCESS), at(2_009));
+            let _takes_its_place = begun(&house, Ask::default(), 2_009);
+        }
+        let _waits = in_line.then(|| queued(&house, Ask::default(), 2_010));
+        let action = late.on(&house, Event::Tick, late.wake_at());
+        let cut = matches!(action, Action::Cancel { limit: Limit::Learned, .. });
+        assert_eq!(cut, cuts, "answers: {answers}, in line: {in_line}: {action:?}");
+        let retries = house.machines.borrow().budget.as_ref().unwrap().snapshot().retries;
+        assert_eq!(retries, u64::from(cuts), "what is not cut pays for no other");
+        if !cuts {
+            assert_eq!(late.wake_at(), Instant::NEVER, "it has as long as it takes");
+            let action = late.on(&house, ended(1, Verdict::SUCCESS), at(2_100));
+            assert!(matches!(action, Action::Done(Finish::Answer { attempt: 1, .. })));
+        }
+    }
+}
+
+#[test]
 fn who_leaves_the_line_passes_the_place_on_granted_or_not() {
     for granted in [false, true] {
         let house = narrow(breaker(), Plan::default());
