@@ -67,6 +67,7 @@ pub struct Call<P: Copy = ()> {
     repeat: Repeat,
     priority: Priority,
     cost: u32,
+    patient: bool,
     attempt: u8,
     picks: [Option<P>; PICKS_KEPT],
     state: State<P>,
@@ -120,6 +121,7 @@ impl<P: Copy + PartialEq> Call<P> {
             repeat: ask.repeat,
             priority: ask.priority,
             cost: ask.cost,
+            patient: ask.patient,
             attempt: 0,
             picks: [None; PICKS_KEPT],
             state: State::Fresh,
@@ -154,7 +156,7 @@ impl<P: Copy + PartialEq> Call<P> {
             let entered = if self.give_up_at <= now {
                 Err(NotYet::No(Refusal::new(Pattern::Deadline, Reason::TooLate)))
             } else {
-                parts.limit(self.cost, self.priority, self.give_up_at, now)
+                parts.limit(self.cost, self.priority, self.patient, self.give_up_at, now)
             };
             let action = match entered {
                 Ok(()) => self.enter(&mut parts, shared, None, now),

@@ -4,7 +4,8 @@
 //!                   token_bucket    leaky_bucket    sliding_window       shaper
 //!   at once         capacity        capacity        limit                1
 //!   in an interval  capacity + d x rate             limit per window     d x rate
-//!   too many        refused         refused         refused              waits for its turn
+//!   too many        refused, or     refused, or     refused, or          waits for its turn
+//!                   waits           waits           waits
 //!   memory          80 bytes        80 bytes        8 x limit, or 8 x    its waiters
 //!                                                   buckets
 //! ```
@@ -24,11 +25,14 @@ mod sliding_window;
 #[cfg(test)]
 mod tests;
 mod token_bucket;
+mod waiting;
 mod window_log;
 mod window_ring;
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
+use self::waiting::{Place, Waiting};
 pub use self::{
     config::{Algorithm, RateLimitConfig, Reserve},
     memory::RateLimitMemory,
@@ -48,8 +52,10 @@ pub struct RateLimiter {
     /// Idle unless it is the configured algorithm; here always, so that whoever waits when the algorithm changes
     /// is told.
     shaper: Shaper,
-    /// What each class must leave.
-    floors: [u64; 5],
+    /// Those who wait for tokens, once anybody has.
+    waiting: Option<Box<Waiting>>,
+    /// What each class must leave, but the most urgent: it may use everything.
+    floors: [u64; 4],
     allowed: u64,
     rejected: u64,
     abandoned: u64,
@@ -87,6 +93,7 @@ impl RateLimiter {
         Ok(Self {
             kind,
             shaper: Shaper::new(places, config.rate()),
+            waiting: None,
             floors: config.floors(),
             allowed: 0,
             rejected: 0,
@@ -104,18 +111,12 @@ impl RateLimiter {
         give_up_at: Instant,
         now: Instant,
     ) -> Admission {
-        let floor = self.floors[priority.index()];
-        let answer = match &mut self.kind {
-            Kind::TokenBucket(bucket) => bucket.admit_above(floor, cost, now),
-            Kind::SlidingWindow(window) => window.admit_above(floor, cost, now),
-            Kind::LeakyBucket(bucket) => bucket.room.admit_above(floor, cost, now),
-            Kind::Shaper => {
-                let answer = self.shaper.admit(cost, give_up_at, now);
-                self.count(&answer);
-                return answer;
+        let answer = match &self.waiting {
+            Some(waiting) if waiting.is_before(priority) => {
+                Admission::No(self.not_now(cost, priority, now))
             }
+            _ => self.take(cost, priority, give_up_at, now),
         };
-        let answer = answer.map_or_else(Admission::No, |()| Admission::Go(Permit::new(0, 0)));
         self.count(&answer);
         answer
     }
@@ -134,12 +135,19 @@ impl RateLimiter {
     /// The place of a ticket whose wait has ended, for its holder to be woken; each is given once. Call until `None`
     /// after every other verb.
     pub fn settle(&mut self, now: Instant) -> Option<usize> {
+        if let Some(place) = self.call_up(now) {
+            return Some(place);
+        }
         self.shaper.settle(now)
     }
 
     /// What has become of `ticket`: go, no, or wait on with the ticket.
     pub fn claim(&mut self, ticket: Ticket, now: Instant) -> Admission {
-        let answer = self.shaper.claim(ticket, now);
+        let found = self.waiting.as_ref().and_then(|waiting| waiting.find(&ticket));
+        let answer = match found {
+            Some((place, waiter)) => self.look(ticket, place, waiter, now),
+            None => self.shaper.claim(ticket, now),
+        };
         self.count(&answer);
         answer
     }
@@ -147,7 +155,24 @@ impl RateLimiter {
     /// The holder of `ticket` has gone; its turn goes to the next.
     pub fn abandon(&mut self, ticket: Ticket) {
         self.abandoned += 1;
-        self.shaper.abandon(ticket);
+        if let Some(waiting) = &mut self.waiting
+            && let Some((place, _)) = waiting.find(&ticket)
+        {
+            waiting.leave(place);
+        } else {
+            self.shaper.abandon(ticket);
+        }
+    }
+
+    /// How long until a call of this class that costs `cost` could go, if no others come: zero if it could now, `None` if
+    /// it never can. Who waits already is not reckoned with, but in a shaper.
+    #[must_use]
+    pub fn time_until(&self, cost: u64, priority: Priority, now: Instant) -> Option<Duration> {
+        match self.kind {
+            Kind::Shaper if cost > self.shaper.capacity() => None,
+            Kind::Shaper => self.shaper.idle_in(now),
+            _ => self.kind.time_until(cost.saturating_add(floor(&self.floors, priority)), now),
+        }
     }
 
     /// When the turn of a call would come that asked now: at once, but with a shaper.
@@ -162,24 +187,29 @@ impl RateLimiter {
     /// Whether anybody waits, or is to be told: then [`settle`](Self::settle) may have something to say.
     #[inline]
     #[must_use]
-    pub const fn is_asked(&self) -> bool {
-        self.shaper.is_asked()
+    pub fn is_asked(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.len() > 0) || self.shaper.is_asked()
     }
 
     /// Whether the one with this place ([`Ticket::place`]) still waits.
     #[must_use]
     pub fn waits(&self, place: usize) -> bool {
-        self.shaper.waits(place)
+        match &self.waiting {
+            Some(waiting) if Place::is_one(place) => waiting.sleeps(place),
+            _ => self.shaper.waits(place),
+        }
     }
 
     /// The next moment when time alone ends a wait.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
-        self.shaper.wake_at()
+        let due = self.waiting.as_ref().and_then(|waiting| waiting.due());
+        due.into_iter().chain(self.shaper.wake_at()).min()
     }
 
     /// Other settings. With the same algorithm what is used stays used and the balance is clamped; another algorithm
-    /// starts as new, and whoever waits is refused. Counts stay.
+    /// starts as new. Who waits for tokens goes on waiting, but is refused by a shaper; who waits in a shaper is refused by
+    /// anything else. Counts stay.
     ///
     /// # Errors
     /// The first setting that makes no sense; then nothing changes.
@@ -207,6 +237,9 @@ impl RateLimiter {
         }
         self.shaper.reconfigure(places, rate);
         self.floors = config.floors();
+        if let Some(waiting) = &mut self.waiting {
+            waiting.forget_first();
+        }
         Ok(())
     }
 
@@ -237,12 +270,35 @@ impl RateLimiter {
             allowed: self.allowed,
             rejected: self.rejected,
             abandoned: self.abandoned,
-            waiting: shaper.waiting(),
+            waiting: shaper.waiting() + self.waiting.as_ref().map_or(0, |it| it.len() as u32),
             limit,
             available,
             retry_after,
             reset: reset.filter(|_| limit > 0),
         }
+    }
+
+    /// The tokens, or a turn, without a look at who waits for tokens.
+    #[inline]
+    fn take(
+        &mut self,
+        cost: u64,
+        priority: Priority,
+        give_up_at: Instant,
+        now: Instant,
+    ) -> Admission {
+        let floor = floor(&self.floors, priority);
+        let answer = match &mut self.kind {
+            Kind::TokenBucket(bucket) => bucket.admit_above(floor, cost, now),
+            Kind::SlidingWindow(window) => window.admit_above(floor, cost, now),
+            Kind::LeakyBucket(bucket) => bucket.room.admit_above(floor, cost, now),
+            Kind::Shaper => return self.shaper.admit(cost, give_up_at, now),
+        };
+        answer.map_or_else(Admission::No, |()| Admission::Go(Permit::new(0, 0)))
+    }
+
+    const fn is_shaper(&self) -> bool {
+        matches!(self.kind, Kind::Shaper)
     }
 
     #[inline]
@@ -251,6 +307,19 @@ impl RateLimiter {
             Admission::Go(_) => self.allowed += 1,
             Admission::No(_) => self.rejected += 1,
             Admission::Wait(_) => {}
+        }
+    }
+}
+
+impl Kind {
+    /// How long until there are so many tokens.
+    fn time_until(&self, tokens: u64, now: Instant) -> Option<Duration> {
+        match self {
+            Self::TokenBucket(bucket) => bucket.time_until(tokens, now),
+            Self::LeakyBucket(bucket) => bucket.room.time_until(tokens, now),
+            Self::SlidingWindow(window) => window.time_until(tokens, now),
+            // Nobody waits for its tokens: whoever still does is to look, and hear that.
+            Self::Shaper => Some(Duration::ZERO),
         }
     }
 }
@@ -278,6 +347,12 @@ pub struct RateLimitSnapshot {
     pub retry_after: Option<Duration>,
     /// How long until all are there again; of a shaper, until a call would go at once. `None` for never.
     pub reset: Option<Duration>,
+}
+
+/// What a class must leave.
+#[inline]
+fn floor(floors: &[u64; 4], class: Priority) -> u64 {
+    class.index().checked_sub(1).map_or(0, |place| floors[place])
 }
 
 type Figures = (Algorithm, u64, u64, Option<Duration>, Option<Duration>);

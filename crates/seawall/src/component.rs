@@ -3,6 +3,7 @@
 //! ```text
 //!   CircuitBreaker    run · permit, and say how it went
 //!   Bulkhead          run · acquire a slot, which is free again when it is dropped
+//!   RateLimiter       run · try_acquire · acquire, which waits for the tokens
 //!   Retry             run
 //!   AdaptiveTimeout   run · record, and ask for the limit
 //! ```
@@ -14,6 +15,7 @@
 mod bulkhead;
 mod by_hand;
 mod circuit_breaker;
+mod rate_limiter;
 mod retry;
 mod timeout;
 
@@ -21,6 +23,7 @@ pub use self::{
     bulkhead::{Bulkhead, Slot},
     by_hand::Acquire,
     circuit_breaker::{CircuitBreaker, Permit},
+    rate_limiter::{LeakyBucket, RateLimiter, Shaper, SlidingWindowCounter, TokenBucket},
     retry::{Retry, RetryBudget},
     timeout::AdaptiveTimeout,
 };

@@ -73,7 +73,7 @@
 //!
 //! # Parts that several share
 //!
-//! A [`CircuitBreaker`], [`Bulkhead`], [`RetryBudget`] or [`AdaptiveTimeout`] of its own name can be given to several
+//! A [`CircuitBreaker`], [`Bulkhead`], [`RateLimiter`], [`RetryBudget`] or [`AdaptiveTimeout`] of its own name can be given to several
 //! policies instead of settings. What one of them does to it, all see; it is shown, told and set anew by its own handle,
 //! and a reload of a policy leaves it alone. All go by one clock.
 //!
@@ -146,7 +146,8 @@ pub use caller::{Caller, Protection, Report};
 pub use classify::{ByStatus, Classify, Plain, Status};
 pub use clock::{Clock, ManualClock};
 pub use component::{
-    Acquire, AdaptiveTimeout, Bulkhead, CircuitBreaker, Permit, Retry, RetryBudget, Slot,
+    Acquire, AdaptiveTimeout, Bulkhead, CircuitBreaker, LeakyBucket, Permit, RateLimiter, Retry,
+    RetryBudget, Shaper, SlidingWindowCounter, Slot, TokenBucket,
 };
 pub use deadline::Deadline;
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};

@@ -72,7 +72,7 @@ macro_rules! part {
 part!(CircuitBreakerConfig, crate::CircuitBreaker);
 part!(BulkheadConfig, Bulkhead);
 part!(TimeoutConfig, AdaptiveTimeout);
-part!(RateLimitConfig);
+part!(RateLimitConfig, crate::RateLimiter);
 
 /// Whose parts a policy uses; its own where there is none.
 #[derive(Clone, Debug, Default)]

@@ -14,6 +14,8 @@ pub struct Ask {
     pub priority: Priority,
     /// What it takes from a rate limit.
     pub cost: u32,
+    /// Whether it waits where a rate limit would refuse it for now. At a shaper every call waits.
+    pub patient: bool,
 }
 
 /// Whether an operation may run more than once.
@@ -36,6 +38,7 @@ impl Default for Ask {
             repeat: Repeat::Always,
             priority: Priority::Normal,
             cost: 1,
+            patient: false,
         }
     }
 }

@@ -178,12 +178,13 @@ impl<G: Gate> Parts<'_, G> {
         &mut self,
         cost: u32,
         priority: Priority,
+        patient: bool,
         give_up_at: Instant,
         now: Instant,
     ) -> Result<(), NotYet> {
         match self.limiter.as_mut() {
             None => Ok(()),
-            Some(limiter) => limit(limiter, cost, priority, give_up_at, now),
+            Some(limiter) => limit(limiter, cost, priority, patient, give_up_at, now),
         }
     }
 
@@ -201,9 +202,13 @@ impl<G: Gate> Parts<'_, G> {
             Admission::Go(place) => Ok(Some(place)),
             Admission::No(refusal) => Err(NotYet::No(refusal)),
             Admission::Wait(ticket) => {
-                let next = self.limiter.as_ref().and_then(|limiter| limiter.wake_at());
-                // Called up too early: the line moved otherwise than it looked.
-                let until = if until > now { until } else { next.unwrap_or(now + RECHECK) };
+                let limiter = self.limiter.as_ref().filter(|_| line == Line::RateLimit);
+                let until = match limiter.and_then(|limiter| limiter.due(&ticket)) {
+                    Some(due) => due,
+                    None if until > now => until,
+                    // Called up too early: the line moved otherwise than it looked.
+                    None => limiter.and_then(|it| it.wake_at()).unwrap_or(now + RECHECK),
+                };
                 Err(NotYet::Wait(Turn { line, ticket, until }))
             }
         }
@@ -317,15 +322,21 @@ fn limit(
     limiter: &mut RateLimiter,
     cost: u32,
     priority: Priority,
+    patient: bool,
     give_up_at: Instant,
     now: Instant,
 ) -> Result<(), NotYet> {
     let turn = limiter.turn(now);
-    match limiter.admit(cost.into(), priority, give_up_at, now) {
+    let answer = match patient {
+        true => limiter.admit_or_wait(cost.into(), priority, give_up_at, now),
+        false => limiter.admit(cost.into(), priority, give_up_at, now),
+    };
+    match answer {
         Admission::Go(_) => Ok(()),
         Admission::No(refusal) => Err(NotYet::No(refusal)),
         Admission::Wait(ticket) => {
-            Err(NotYet::Wait(Turn { line: Line::RateLimit, ticket, until: turn }))
+            let until = limiter.due(&ticket).unwrap_or(turn);
+            Err(NotYet::Wait(Turn { line: Line::RateLimit, ticket, until }))
         }
     }
 }

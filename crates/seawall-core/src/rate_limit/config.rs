@@ -123,13 +123,13 @@ impl RateLimitConfig {
         self.window.unwrap_or(WINDOW)
     }
 
-    /// What each class must leave: the reserves of the classes above it.
-    pub(super) fn floors(&self) -> [u64; 5] {
-        let mut floors = [0; 5];
-        for class in 1..5 {
-            floors[class] = self.reserve(class - 1).saturating_add(floors[class - 1]);
-        }
-        floors
+    /// What each class but the most urgent must leave: the reserves of the classes above it.
+    pub(super) fn floors(&self) -> [u64; 4] {
+        let mut floor = 0u64;
+        core::array::from_fn(|class| {
+            floor = floor.saturating_add(self.reserve(class));
+            floor
+        })
     }
 
     fn reserve(&self, class: usize) -> u64 {
@@ -158,7 +158,7 @@ impl RateLimitConfig {
     fn check_reserves(&self, found: &mut dyn FnMut(Invalid)) {
         const FIELD: &str = "rate_limit.reserves";
         let background = self.reserve(Priority::Background.index());
-        let kept = self.floors()[Priority::Background.index()];
+        let [.., kept] = self.floors();
         if self.algorithm == Algorithm::Shaper {
             if kept > 0 || background > 0 {
                 found(Invalid::new(FIELD, "set", "not set: a shaper serves in order"));

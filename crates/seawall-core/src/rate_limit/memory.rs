@@ -3,9 +3,11 @@
 use alloc::boxed::Box;
 use core::mem::swap;
 
-use super::{Kind, RateLimiter, Shaper, SlidingWindowCounter, token_bucket::Level};
+use super::{
+    Kind, RateLimiter, Shaper, SlidingWindowCounter, token_bucket::Level, waiting::Waiting,
+};
 
-/// What a [`RateLimiter`] remembers of one of many. 40 bytes for a bucket; 80 more for a sliding window and 8 for each
+/// What a [`RateLimiter`] remembers of one of many. 48 bytes for a bucket; 80 more for a sliding window and 8 for each
 /// of its stamps or counters; 144 more for a shaper, and 80 for each who ever waited at once.
 #[derive(Clone, Debug)]
 pub struct RateLimitMemory {
@@ -13,6 +15,7 @@ pub struct RateLimitMemory {
     window: Option<Box<SlidingWindowCounter>>,
     /// None, unless it shapes or somebody has a ticket.
     shaper: Option<Box<Shaper>>,
+    waiting: Option<Box<Waiting>>,
 }
 
 impl RateLimiter {
@@ -26,12 +29,18 @@ impl RateLimiter {
             Kind::SlidingWindow(window) => (Level::default(), Some(Box::new(window))),
             Kind::Shaper => (Level::default(), None),
         };
-        RateLimitMemory { level, window, shaper: shapes.then(|| Box::new(self.shaper)) }
+        RateLimitMemory {
+            level,
+            window,
+            shaper: shapes.then(|| Box::new(self.shaper)),
+            waiting: self.waiting,
+        }
     }
 
     /// Puts down what it remembers and takes up `memory`. Both are of limiters with the same settings. Figures stay: they
     /// are of all whose memories it had.
     pub fn exchange(&mut self, memory: &mut RateLimitMemory) {
+        swap(&mut self.waiting, &mut memory.waiting);
         match (&mut self.kind, &mut memory.window) {
             (Kind::TokenBucket(bucket), _) => bucket.exchange(&mut memory.level),
             (Kind::LeakyBucket(bucket), _) => bucket.room.exchange(&mut memory.level),
@@ -78,7 +87,7 @@ mod tests {
         #[test]
         fn two_keys_in_one_limiter_are_answered_as_by_two_limiters(
             algorithm in prop::sample::select(Algorithm::ALL.to_vec()),
-            steps in prop::collection::vec((0usize..2, 0u8..5, 0u64..400), 1..80),
+            steps in prop::collection::vec((0usize..2, 0u8..6, 0u64..400), 1..80),
         ) {
             let mut one = machine(algorithm);
             let mut memories = [(); 2].map(|()| machine(algorithm).into_memory());
@@ -93,6 +102,12 @@ mod tests {
                     0..=2 => {
                         let [mine, its] = [&mut one, &mut *whole]
                             .map(|limiter| limiter.admit(1, Priority::Normal, Instant::NEVER, now));
+                        Some((mine, its))
+                    }
+                    5 => {
+                        let [mine, its] = [&mut one, &mut *whole].map(|limiter| {
+                            limiter.admit_or_wait(2, Priority::Normal, Instant::NEVER, now)
+                        });
                         Some((mine, its))
                     }
                     3 if !tickets[key].is_empty() => {
@@ -125,6 +140,6 @@ mod tests {
 
     #[test]
     fn it_is_as_small_as_it_says() {
-        assert_eq!(size_of::<RateLimitMemory>(), 40);
+        assert_eq!(size_of::<RateLimitMemory>(), 48);
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::Ratio;
 
 mod questions;
+mod waiting;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;

@@ -16,6 +16,7 @@ mod half_open;
 mod held;
 mod hung;
 mod keyed;
+mod limits;
 mod panics;
 mod pooled;
 mod queueing;
