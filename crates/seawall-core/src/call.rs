@@ -37,12 +37,14 @@ mod cutting;
 mod protocol;
 mod queueing;
 mod retrying;
+mod state;
 mod visit;
 
 use core::{mem, time::Duration};
 
-use attempt::{Cut, Running, Stream, Wait, close_stream};
+use attempt::{Cut, Running, Stream, close_stream};
 pub use protocol::{Action, Ask, Event, Finish, Limit, Line, Repeat};
+use state::{Last, State};
 pub use visit::{Counts, Parts, Shared, Tally};
 use visit::{Entry, NotYet, Turn};
 
@@ -71,39 +73,6 @@ pub struct Call<P: Copy = ()> {
     attempt: u8,
     picks: [Option<P>; PICKS_KEPT],
     state: State<P>,
-}
-
-#[derive(Debug)]
-enum State<P> {
-    Fresh,
-    Queued { turn: Turn, retry: Option<(Wait, Last)> },
-    Running(Running<P>),
-    Cutting { cut: Cut<P>, limit: Limit, then: Option<Wait> },
-    Waiting { wait: Wait, last: Last },
-    Streaming(Stream<P>),
-    Over,
-}
-
-impl<P> State<P> {
-    /// The attempt that runs, if one does; over without it.
-    #[inline]
-    fn take_running(&mut self) -> Option<Running<P>> {
-        // Looked at before it is moved: what stays where it is need not be copied.
-        if !matches!(self, Self::Running(_)) {
-            return None;
-        }
-        match mem::replace(self, Self::Over) {
-            Self::Running(running) => Some(running),
-            _ => None,
-        }
-    }
-}
-
-/// How the attempt before a pause ended.
-#[derive(Clone, Copy, Debug)]
-enum Last {
-    Answered(Outcome),
-    Cut(Limit),
 }
 
 impl<P: Copy + PartialEq> Call<P> {
