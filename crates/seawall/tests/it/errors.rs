@@ -179,3 +179,34 @@ fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
         .unwrap_err();
     assert!(matches!(refused.flatten(), Error::Refused(_)));
 }
+
+#[test]
+fn a_refusal_is_the_source_of_its_error_however_deep_the_policies() {
+    let mut world = World::default();
+    let full = BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() };
+    let policy = built(world.policy().bulkhead(full));
+    let refusal = Refusal::new(Pattern::Bulkhead, Reason::Full);
+    let error = fails(&mut world, &policy);
+    assert_eq!(error.source().unwrap().downcast_ref(), Some(&refusal));
+
+    let outer = built(world.policy());
+    let nested = world.block_on(async move {
+        outer.run(async || policy.run(async || Err::<(), _>(Down)).await).await.unwrap_err()
+    });
+    let inner = nested.source().unwrap();
+    assert_eq!(inner.to_string(), "orders: bulkhead full");
+    assert_eq!(inner.source().unwrap().downcast_ref(), Some(&refusal));
+    assert!(inner.source().unwrap().source().is_none());
+}
+
+#[test]
+fn a_report_of_a_refused_call_tells_that_nothing_ran() {
+    let mut world = World::default();
+    let full = BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() };
+    let policy = built(world.policy().bulkhead(full));
+    let (answer, report) = world
+        .block_on(async move { policy.call().run_reported(async |_| Ok::<_, Down>(())).await });
+    assert!(matches!(answer, Err(Error::Refused(_))));
+    assert_eq!((report.attempts, report.took), (0, Duration::ZERO));
+    assert_eq!(report.history, seawall::History::default());
+}

@@ -217,3 +217,62 @@ fn an_attempt_over_its_limit_is_dropped_before_the_next_begins() {
     assert_eq!((Rc::strong_count(&alive), policy.counts().timed_out), (1, 4));
     assert_nothing_is_left(&policy);
 }
+
+/// Whether a call that its caller leaves after `age` without an answer is held against the callee.
+fn is_held_against(world: &mut World, policy: &Policy, age: Duration) -> bool {
+    let (caller, before) = (policy.clone(), policy.counts().attempts);
+    // Its own deadline is later or earlier than any limit: it does not matter.
+    let patience = if before.started.is_multiple_of(2) { 3_600 * SECOND } else { age + MS };
+    let call = world.spawn(async move {
+        caller.call().deadline(patience).run(pending::<Result<(), ()>>).await
+    });
+    world.settle();
+    world.pass(age);
+    world.cancel(&call);
+    let after = policy.counts().attempts;
+    assert_eq!(after.failed + after.ignored, before.failed + before.ignored + 1);
+    after.failed > before.failed
+}
+
+#[test]
+fn what_is_left_unanswered_is_late_after_a_second_or_half_the_policys_deadline_or_the_learned_limit()
+ {
+    let built = |world: &World, deadline: Option<Duration>| {
+        let limits = TimeoutConfig { attempt: 20 * SECOND, ..TimeoutConfig::default() };
+        let policy = world.policy().timeout(limits).retry(exact_retry());
+        deadline.into_iter().fold(policy, |policy, deadline| policy.deadline(deadline)).build()
+    };
+    for (deadline, late_after) in [
+        (None, SECOND),
+        (Some(10 * SECOND), SECOND),
+        (Some(2 * SECOND), SECOND),
+        (Some(SECOND), 500 * MS),
+        (Some(10 * MS), 5 * MS),
+    ] {
+        let mut world = World::default();
+        let policy = built(&world, deadline).unwrap();
+        for (age, held) in [(late_after - MS, false), (late_after, true)] {
+            for _ in 0..2 {
+                let judged = is_held_against(&mut world, &policy, age);
+                assert_eq!(judged, held, "{age:?} of a deadline of {deadline:?}");
+            }
+        }
+    }
+
+    let mut world = World::default();
+    let policy = built(&world, Some(30 * SECOND)).unwrap();
+    let (caller, time) = (policy.clone(), world.time.clone());
+    world.block_on(async move {
+        for _ in 0..100 {
+            caller
+                .run(async || {
+                    time.sleep(200 * MS).await;
+                    Ok::<_, ()>(())
+                })
+                .await
+                .unwrap();
+        }
+    });
+    assert!(!is_held_against(&mut world, &policy, 250 * MS));
+    assert!(is_held_against(&mut world, &policy, 310 * MS), "learned: 200 ms and a half");
+}

@@ -3,10 +3,15 @@
 use std::{
     cell::Cell,
     future::{Future, pending},
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
 
-use seawall::{BulkheadConfig, CircuitBreakerConfig, Error, Policy, RetryConfig, core::Phase};
+use seawall::{
+    BulkheadConfig, CircuitBreakerConfig, Error, Machines, Policy, RetryConfig, Shell, Stream,
+    Teller,
+    core::{CircuitBreaker, Counts, EventRing, Instant, Parts, Phase, Plan},
+};
 
 use crate::world::{MS, World, assert_nothing_is_left, caught};
 
@@ -121,4 +126,46 @@ fn an_operation_that_calls_its_own_policy_does_not_deadlock() {
     };
     assert_eq!(refused.refusal.by, seawall::core::Pattern::Bulkhead, "two places, three calls");
     assert_nothing_is_left(&policy);
+}
+
+/// A breaker, and nothing else.
+struct Gate {
+    plan: Plan,
+    breaker: Option<CircuitBreaker>,
+    counts: Counts,
+    events: EventRing,
+}
+
+impl Machines for Gate {
+    type Gate = Option<CircuitBreaker>;
+    type View = ();
+
+    fn parts(&mut self, (): ()) -> Parts<'_, Self::Gate> {
+        Parts {
+            plan: &self.plan,
+            limiter: None,
+            gate: &mut self.breaker,
+            budget: None,
+            bulkhead: None,
+            timeout: None,
+            counts: &mut self.counts,
+            events: &mut self.events,
+        }
+    }
+}
+
+#[test]
+fn a_panic_under_the_lock_leaves_the_machines_to_the_next() {
+    let gate = Gate {
+        plan: Plan::default(),
+        breaker: None,
+        counts: Counts::default(),
+        events: EventRing::new(),
+    };
+    let teller = Teller::new("orders".into(), [].into(), &Stream::new());
+    let shell = Shell::new(gate, teller, Some(7));
+    let panicking = || shell.visit((), Instant::ORIGIN, |_| panic!("a bug under the lock"));
+    assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+    shell.visit((), Instant::ORIGIN, |parts| parts.counts.panicked += 1);
+    assert_eq!(shell.read(|gate| gate.counts.panicked), 1);
 }

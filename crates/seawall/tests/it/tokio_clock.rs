@@ -1,9 +1,15 @@
 //! On tokio's clock a paused runtime moves the policy's time too.
 
-use std::{future::pending, time::Duration};
+use std::{
+    cell::Cell,
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use seawall::{
-    CircuitBreakerConfig, Clock, Error, Policy, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Clock, Error, Policy, RetryConfig, TimeoutConfig,
     core::{Limit, Phase},
 };
 use tokio::time::Instant;
@@ -63,4 +69,37 @@ async fn the_clock_shows_what_a_paused_runtime_was_advanced_by() {
     let before = clock.now();
     tokio::time::advance(3 * SECOND).await;
     assert_eq!(clock.now().since(before), 3 * SECOND);
+}
+
+/// The clock stands almost still while the runtime's timers fire: what a timer says has come, has come.
+#[tokio::test(start_paused = true)]
+async fn a_timer_ahead_of_its_clock_is_believed_and_nothing_spins() {
+    let minute = 60 * SECOND;
+    let builder = || Policy::builder("orders").clock(Clock::fast());
+    let begun = std::time::Instant::now();
+    let polls = Cell::new(0);
+    let never = || {
+        poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            Poll::<Result<(), ()>>::Pending
+        })
+    };
+
+    let ended = builder().deadline(minute).build().unwrap().run(never).await;
+    let Err(Error::TimedOut(late)) = ended else { panic!("{ended:?}") };
+    assert!((minute..minute + SECOND).contains(&late.after), "{:?}", late.after);
+    assert!(polls.get() <= 3, "{} polls", polls.get());
+
+    let slow = RetryConfig { base_delay: minute, max_delay: minute, ..exact_retry() };
+    let ended = builder().retry(slow).build().unwrap().run(async || Err::<(), _>(())).await;
+    assert_eq!(ended.unwrap_err().history().attempts().len(), 4);
+
+    let narrow =
+        BulkheadConfig { max_concurrent: 1, max_wait: minute, ..BulkheadConfig::default() };
+    let policy = builder().bulkhead(narrow).build().unwrap();
+    let mut holder = pin!(policy.run(never));
+    let held = poll_fn(|cx| Poll::Ready(holder.as_mut().poll(cx).is_pending()));
+    assert!(held.await);
+    assert!(matches!(policy.run(never).await, Err(Error::Refused(_))));
+    assert!(begun.elapsed() < minute / 2, "none of these minutes was waited for");
 }
