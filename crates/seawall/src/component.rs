@@ -52,8 +52,7 @@ macro_rules! component {
                 config: $config,
                 clock: crate::Clock,
             ) -> Result<Self, seawall_core::Invalid> {
-                let builder = crate::Policy::builder(name).config(Self::alone(config));
-                $builder(builder.clock(clock)).build().map(Self)
+                Self::builder(name.into(), Self::alone(config)).clock(clock).build().map(Self)
             }
 
             /// Its name, as refusals and statistics tell it.
@@ -111,8 +110,16 @@ macro_rules! component {
             }
 
             /// Settings with this pattern alone.
-            fn alone(config: $config) -> crate::PolicyConfig {
+            pub(crate) fn alone(config: $config) -> crate::PolicyConfig {
                 crate::PolicyConfig { $pattern: Some(config), ..crate::PolicyConfig::default() }
+            }
+
+            /// One with the settings of this pattern alone.
+            pub(crate) fn builder(
+                name: std::sync::Arc<str>,
+                config: crate::PolicyConfig,
+            ) -> crate::PolicyBuilder {
+                $builder(crate::Policy::builder(name).config(config))
             }
         }
 

@@ -12,7 +12,7 @@
 //!             shared    parts that are others' too
 //!             shell     behind a short mutex  keyed      one machine for each key, bounded
 //!             clock     now, and waiting for later
-//!   seeing    registry  policies by name      snapshot   statistics      observe   transitions
+//!   seeing    registry  all by name           snapshot   statistics      observe   transitions
 //!   settings  policy_config                   origin     where each came from
 //!             config    from files (feature `config`)
 //!   ─────────────────────────────────────────────────────────────────────────────────────────
@@ -158,7 +158,7 @@ pub use origin::{Origin, Origins};
 pub use policy::{Policy, PolicyMachines};
 pub use policy_config::PolicyConfig;
 pub use pooled::PoolSnapshot;
-pub use registry::{Difference, Registry, RegistryError, Setting};
+pub use registry::{Difference, Kind, Registry, RegistryError, Setting};
 pub use reload::Reloaded;
 pub use retry_on::RetryOn;
 pub use run::{Attempt, Ending, run_held};

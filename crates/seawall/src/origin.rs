@@ -59,9 +59,9 @@ impl Origins {
         self.0.insert(field.into(), origin);
     }
 
-    /// All from one place.
-    pub(crate) fn all(origin: Origin) -> Self {
-        Self(BTreeMap::from([(String::new(), origin)]))
+    /// All from one line of code.
+    pub(crate) fn code(line: &'static Location<'static>) -> Self {
+        Self(BTreeMap::from([(String::new(), Origin::Code(line))]))
     }
 
     /// Those of the table at this path, by their paths from there.

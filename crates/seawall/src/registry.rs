@@ -1,10 +1,21 @@
-//! Everything by name: policies to get or create, statistics to read, transitions to listen to.
+//! Everything by name: policies and components to get or create, statistics to read, transitions to listen to.
+//!
+//! ```text
+//!   name ─▸ a policy                                      its parts bear its name
+//!        ─▸ or components, one of each kind               so no component has a policy's name
+//! ```
+//!
+//! One lock from the look to the creation, so that of any number who ask for a new name at once one makes it. A name
+//! with other settings is a mistake that one of the two callers made: they are told both, and the first stays.
 
+mod by_name;
 mod conflict;
+mod error;
+mod statistics;
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, mem,
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -12,17 +23,17 @@ use std::{
     },
 };
 
-use seawall_core::Invalid;
-
 use crate::{
-    Clock, Origin, Origins, Policy, PolicyConfig,
+    Clock, Origins, Policy, PolicyBuilder, PolicyConfig,
     observe::{Events, Stream},
-    snapshot::{BulkheadStats, CircuitBreakerStats, Observed, Snapshot, timestamp},
+    snapshot::{Observed, Snapshot, timestamp},
 };
 
+pub use by_name::Kind;
 pub use conflict::{Difference, Setting};
+pub use error::RegistryError;
 
-/// Components by name. Cheap to clone; clones are the same registry.
+/// Policies and components by name. Cheap to clone; clones are the same registry.
 ///
 /// ```
 /// use seawall::{CircuitBreakerConfig, PolicyConfig, Registry};
@@ -46,19 +57,21 @@ struct Inner {
 
 #[derive(Default)]
 struct Entries {
-    policies: BTreeMap<Arc<str>, Named>,
+    /// By name a policy, or components.
+    names: BTreeMap<Arc<str>, Vec<Named>>,
     others: Vec<Arc<dyn Observed>>,
 }
 
-/// A policy, and where its settings came from.
+/// What has a name, and where its settings came from.
 struct Named {
+    kind: Kind,
     policy: Policy,
     origins: Origins,
 }
 
 impl fmt::Debug for Entries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entries").field("policies", &self.policies.keys()).finish_non_exhaustive()
+        f.debug_struct("Entries").field("names", &self.names.keys()).finish_non_exhaustive()
     }
 }
 
@@ -98,7 +111,7 @@ impl Registry {
     #[track_caller]
     pub fn policy(&self, name: &str, config: &PolicyConfig) -> Result<Policy, RegistryError> {
         let line = Location::caller();
-        self.get_or_create(name, config, || Origins::all(Origin::Code(line)))
+        self.get_or_create((Kind::Policy, name), config, policy, || Origins::code(line))
     }
 
     /// As [`policy`](Self::policy), with settings that are the policy of this name in a file: a conflict names
@@ -112,42 +125,45 @@ impl Registry {
         config: &PolicyConfig,
         origins: &Origins,
     ) -> Result<Policy, RegistryError> {
-        self.get_or_create(name, config, || origins.within(&format!("policy.{name}")))
+        let origins = || origins.within(&format!("policy.{name}"));
+        self.get_or_create((Kind::Policy, name), config, policy, origins)
     }
 
     fn get_or_create(
         &self,
-        name: &str,
+        (kind, name): (Kind, &str),
         config: &PolicyConfig,
+        builder: fn(Arc<str>, PolicyConfig) -> PolicyBuilder,
         origins: impl FnOnce() -> Origins,
     ) -> Result<Policy, RegistryError> {
         let mut entries = self.entries();
-        if let Some(Named { policy, origins: existing }) = entries.policies.get(name) {
-            if policy.config() == config {
-                return Ok(policy.clone());
+        if let Some(named) = entries.find(kind, name) {
+            if named.policy.config() == config {
+                return Ok(named.policy.clone());
             }
-            return Err(RegistryError::Conflict {
-                name: name.to_owned(),
-                existing: Box::new(policy.config().clone()),
-                wanted: Box::new(config.clone()),
-                differences: Difference::all((policy.config(), existing), (config, &origins())),
-            });
+            return Err(named.conflict(config, &origins()));
         }
-        let policy = Policy::builder(name)
-            .config(config.clone())
+        if let Some(named) = entries.excluding(kind, name) {
+            return Err(named.taken(kind, &origins()));
+        }
+        let policy = builder(name.into(), config.clone())
             .clock(self.0.clock.clone())
             .stream(self.0.stream.clone())
             .build()
             .map_err(RegistryError::Invalid)?;
-        let named = Named { policy: policy.clone(), origins: origins() };
-        entries.policies.insert(policy.name().clone(), named);
+        let named = Named { kind, policy: policy.clone(), origins: origins() };
+        entries.names.entry(policy.name().clone()).or_default().push(named);
         Ok(policy)
     }
 
     /// The policy of this name, if there is one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Policy> {
-        self.entries().policies.get(name).map(|named| named.policy.clone())
+        self.find_kind(Kind::Policy, name)
+    }
+
+    fn find_kind(&self, kind: Kind, name: &str) -> Option<Policy> {
+        self.entries().find(kind, name).map(|named| named.policy.clone())
     }
 
     /// Shows something that is not a policy in the statistics.
@@ -161,12 +177,18 @@ impl Registry {
         let now = self.0.clock.now();
         let mut snapshot =
             Snapshot { timestamp: timestamp(self.0.clock.wall(now)), ..Snapshot::default() };
-        let (policies, others) = {
+        let (named, others) = {
             let entries = self.entries();
-            let policies = entries.policies.values().map(|named| named.policy.clone());
-            (policies.collect::<Vec<_>>(), entries.others.clone())
+            let named = entries.names.values().flatten();
+            let named = named.map(|named| (named.kind, named.policy.clone()));
+            (named.collect::<Vec<_>>(), entries.others.clone())
         };
-        policies.iter().for_each(|policy| policy.observe(&mut snapshot));
+        for (kind, policy) in &named {
+            match kind {
+                Kind::Policy => policy.observe(&mut snapshot),
+                _ => policy.observe_patterns(&mut snapshot),
+            }
+        }
         others.iter().for_each(|other| other.observe(&mut snapshot));
         snapshot
     }
@@ -200,9 +222,43 @@ impl Registry {
         self.0.ready.store(ready, Ordering::Release);
     }
 
+    /// Makes it as new: without names, with nothing to show, ready. For tests that share one. Handles that are held go on
+    /// working and are seen here no more; who asks for their names gets others. Who listens goes on listening.
+    ///
+    /// ```
+    /// use seawall::{BulkheadConfig, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// registry.bulkhead("database", &BulkheadConfig::database())?;
+    /// registry.reset();
+    /// registry.bulkhead("database", &BulkheadConfig::default())?; // other settings, and no conflict
+    /// # Ok::<(), seawall::RegistryError>(())
+    /// ```
+    pub fn reset(&self) {
+        self.set_ready(true);
+        // What they run when they are dropped is run when nothing is locked any more.
+        let _forgotten = mem::take(&mut *self.entries());
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Entries {
+    fn find(&self, kind: Kind, name: &str) -> Option<&Named> {
+        self.names.get(name)?.iter().find(|named| named.kind == kind)
+    }
+
+    /// What has this name, so that nothing of this kind can: a policy shows its parts under its own.
+    fn excluding(&self, kind: Kind, name: &str) -> Option<&Named> {
+        let policy = kind == Kind::Policy;
+        self.names.get(name)?.iter().find(|named| policy != (named.kind == Kind::Policy))
+    }
+}
+
+fn policy(name: Arc<str>, config: PolicyConfig) -> PolicyBuilder {
+    Policy::builder(name).config(config)
 }
 
 impl Default for Registry {
@@ -210,79 +266,3 @@ impl Default for Registry {
         Self::new()
     }
 }
-
-impl Observed for Policy {
-    fn observe(&self, snapshot: &mut Snapshot) {
-        self.observe_patterns(snapshot);
-        snapshot.policies.insert(self.name().to_string(), self.counts().into());
-    }
-}
-
-impl Policy {
-    /// The statistics of its patterns, without those of its calls.
-    pub(crate) fn observe_patterns(&self, snapshot: &mut Snapshot) {
-        let (name, now, clock) = (self.name().to_string(), self.clock().now(), self.clock());
-        // The learned limit's quantiles take a scan: of a copy, so that no call waits for it.
-        let (limiter, breaker, budget, bulkhead, timeout) = self.read(|machines| {
-            (
-                machines.limiter.as_ref().map(|limiter| limiter.snapshot(now)),
-                machines.breaker.as_ref().map(|breaker| breaker.snapshot(now)),
-                machines.budget.as_ref().map(|budget| budget.snapshot()),
-                machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot()),
-                machines.timeout.as_deref().cloned(),
-            )
-        });
-        if let Some(limiter) = limiter {
-            snapshot.rate_limiters.insert(name.clone(), limiter.into());
-        }
-        if let Some(breaker) = breaker {
-            let stats = CircuitBreakerStats::new(&name, &breaker, clock);
-            snapshot.circuit_breakers.insert(name.clone(), stats);
-        }
-        if let Some(budget) = budget {
-            snapshot.retry_managers.insert(name.clone(), budget.into());
-        }
-        if let Some(bulkhead) = bulkhead {
-            snapshot.bulkheads.insert(name.clone(), BulkheadStats::new(&name, &bulkhead));
-        }
-        if let Some(timeout) = timeout {
-            snapshot.adaptive_timeouts.insert(name, timeout.snapshot().into());
-        }
-    }
-}
-
-/// Why a registry has no policy to give.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RegistryError {
-    /// The name is taken by a policy with another configuration.
-    Conflict {
-        /// The name.
-        name: String,
-        /// How the policy of this name is set.
-        existing: Box<PolicyConfig>,
-        /// What was asked for.
-        wanted: Box<PolicyConfig>,
-        /// What is not the same in both, and where each came from.
-        differences: Vec<Difference>,
-    },
-    /// A setting makes no sense.
-    Invalid(Invalid),
-}
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conflict { name, differences, .. } => {
-                write!(f, "policy {name} exists with another configuration")?;
-                for (n, difference) in differences.iter().enumerate() {
-                    write!(f, "{} {difference}", if n == 0 { ':' } else { ';' })?;
-                }
-                Ok(())
-            }
-            Self::Invalid(invalid) => invalid.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for RegistryError {}

@@ -12,7 +12,7 @@ use super::{
     by_hand::{Acquire, Begun, end},
     component,
 };
-use crate::{Clock, Part, Policy, PolicyMachines};
+use crate::{Clock, Observed, Part, Policy, PolicyMachines, Snapshot};
 
 /// A limit on how many in how long, kept by the algorithm of its settings. Cheap to clone; clones are the same limit.
 ///
@@ -143,6 +143,12 @@ macro_rules! algorithm {
             }
         }
 
+        impl Observed for $limiter {
+            fn observe(&self, snapshot: &mut Snapshot) {
+                self.0.observe(snapshot);
+            }
+        }
+
         impl Deref for $limiter {
             type Target = RateLimiter;
 
@@ -169,8 +175,8 @@ algorithm! {
 }
 
 algorithm! {
-    /// At most so many in any stretch of time as long as the window, wherever it begins. Can all that a [`RateLimiter`] can;
-    /// above 100 000 tokens that one, with [`buckets`](RateLimitConfig::buckets).
+    /// At most so many in any stretch of time as long as the window, wherever it begins. Can all that a [`RateLimiter`] can.
+    /// Exact, with 8 bytes for each token; above 100 000 tokens [`bucketed`](Self::bucketed).
     ///
     /// ```
     /// use std::time::Duration;
@@ -186,6 +192,41 @@ algorithm! {
         limit: Some(limit),
         window: Some(window),
         ..RateLimitConfig::default()
+    }
+}
+
+impl SlidingWindowCounter {
+    /// Counted in so many parts of the window, 1 to 1000: 8 bytes for each of them however large the limit, never more than
+    /// that in any window, and a token is free again up to a part late.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use seawall::{Clock, SlidingWindowCounter};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let counter = SlidingWindowCounter::bucketed("searches", 1_000_000, minute, 60, Clock::fast())?;
+    /// assert!(counter.try_acquire(1_000_000).is_ok());
+    /// assert!(counter.try_acquire(1).is_err());
+    /// # Ok::<(), seawall::Invalid>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn bucketed(
+        name: impl Into<Arc<str>>,
+        limit: u64,
+        window: Duration,
+        buckets: u32,
+        clock: Clock,
+    ) -> Result<Self, Invalid> {
+        let config = RateLimitConfig {
+            algorithm: Algorithm::SlidingWindow,
+            limit: Some(limit),
+            window: Some(window),
+            buckets: Some(buckets),
+            ..RateLimitConfig::default()
+        };
+        RateLimiter::with_clock(name, config, clock).map(Self)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use seawall::{
-    LeakyBucket, Observed, Policy, RateLimitConfig, RateLimiter, Reserve, Shaper,
+    Clock, LeakyBucket, Observed, Policy, RateLimitConfig, RateLimiter, Reserve, Shaper,
     SlidingWindowCounter, Snapshot, TokenBucket,
     core::{Priority, Rate, Reason},
 };
@@ -183,12 +183,32 @@ fn each_algorithm_keeps_its_promise_by_itself() {
 }
 
 #[test]
+fn a_window_in_buckets_frees_a_token_up_to_a_bucket_late() {
+    let time = Time::default();
+    let window =
+        SlidingWindowCounter::bucketed("window", 200_000, SECOND, 10, time.clock()).unwrap();
+    time.advance(50 * MS);
+    window.try_acquire(200_000).unwrap();
+    assert_eq!(window.time_until_available(1), Some(1_050 * MS));
+    time.advance(SECOND);
+    assert!(window.try_acquire(1).is_err(), "exact, it would be free");
+    time.advance(50 * MS);
+    window.try_acquire(200_000).unwrap();
+    assert_eq!(window.snapshot().allowed, 2);
+    let mut shown = Snapshot::default();
+    window.observe(&mut shown);
+    assert_eq!(shown.rate_limiters["window"].algorithm, "sliding_window");
+}
+
+#[test]
 fn settings_that_make_no_sense_make_no_limit() {
     let window = SlidingWindowCounter::new("window", 1, Duration::ZERO);
     assert_eq!(window.unwrap_err().field, "rate_limit.window");
     let zero = TokenBucket::new("closed", 0, Rate::per_second(1)).unwrap();
     assert_eq!(zero.try_acquire(1).unwrap_err().retry_after, None);
     assert_eq!(zero.time_until_available(1), None);
+    let none = SlidingWindowCounter::bucketed("none", 1, SECOND, 0, Clock::fast());
+    assert_eq!(none.unwrap_err().field, "rate_limit.buckets");
 }
 
 #[test]

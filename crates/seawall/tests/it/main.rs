@@ -5,6 +5,7 @@
 
 mod allocator;
 mod blocking;
+mod by_name;
 mod cancelling;
 mod components;
 mod counting;

@@ -54,7 +54,8 @@ fn the_same_name_with_another_configuration_is_a_conflict_that_names_both() {
              bulkhead is on ({file}:{first}:14), asked for was off ({file}:{second}:29)"
         )
     );
-    let RegistryError::Conflict { name, existing, wanted: asked, differences } = conflict else {
+    let RegistryError::Conflict { name, existing, wanted: asked, differences, .. } = conflict
+    else {
         panic!("{conflict}")
     };
     assert_eq!((name.as_str(), *existing, *asked), ("orders", config(), wanted));
