@@ -43,7 +43,7 @@ use crate::{
     invalid::first, time::nanos,
 };
 
-/// The machine. 360 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
+/// The machine. 368 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
 /// max_concurrent`. Every verb takes constant time or that of a heap of the waiters; only waits that end together
 /// are ended together.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct Bulkhead {
     active: [u32; 5],
     admitted: [u64; 5],
     completed: u64,
+    /// Of those completed, the ones of which it has no memory: they were others'.
+    forgotten: u64,
     /// How long calls have run lately, in eighths of a nanosecond.
     run_time: u64,
     config: BulkheadConfig,
@@ -83,6 +85,7 @@ impl Bulkhead {
             active: [0; 5],
             admitted: [0; 5],
             completed: 0,
+            forgotten: 0,
             run_time: 0,
             config: config.clone(),
             latest: Instant::ORIGIN,

@@ -4,6 +4,7 @@
 //! and tells others after the lock is gone. Gauges read the machine, never the events, so a lost event can
 //! never leave a gauge wrong.
 
+use alloc::vec::Vec;
 use core::{fmt, mem};
 
 use crate::Instant;
@@ -131,28 +132,35 @@ pub struct Numbered {
     pub transition: Transition,
 }
 
-/// The last transitions of one mutex full of machines, oldest overwritten first.
-#[derive(Debug)]
+/// The transitions of one mutex full of machines that nobody was told of, the oldest dropped first. Its memory grows
+/// to what there was at once, and stays.
+#[derive(Debug, Default)]
 pub struct EventRing {
     last: u64,
     /// The newest that was handed out to be told.
     told: u64,
-    events: [Option<Numbered>; EVENTS_MAX],
+    /// The newest ones, in order; what was told is in it until the next one comes.
+    events: Vec<Numbered>,
 }
 
 impl EventRing {
     /// An empty ring.
     #[must_use]
     pub const fn new() -> Self {
-        Self { last: 0, told: 0, events: [None; EVENTS_MAX] }
+        Self { last: 0, told: 0, events: Vec::new() }
     }
 
     /// Numbers a transition and keeps it.
     #[cold]
-    pub const fn push(&mut self, endpoint: u16, transition: Transition) {
+    pub fn push(&mut self, endpoint: u16, transition: Transition) {
+        if !self.has_news() {
+            self.events.clear();
+        }
+        if self.events.len() == EVENTS_MAX {
+            self.events.remove(0);
+        }
         self.last += 1;
-        let event = Numbered { number: self.last, endpoint, transition };
-        self.events[(self.last % EVENTS_MAX as u64) as usize] = Some(event);
+        self.events.push(Numbered { number: self.last, endpoint, transition });
     }
 
     /// Whether there are transitions that nobody was told of.
@@ -172,25 +180,15 @@ impl EventRing {
     /// The transitions numbered above `seen` that are still kept, oldest first. A reader finds a gap by the
     /// first number it gets.
     pub fn after(&self, seen: u64) -> impl Iterator<Item = &Numbered> {
-        let oldest = self.last.saturating_sub(EVENTS_MAX as u64);
-        (seen.max(oldest)..self.last)
-            .filter_map(|n| self.events[((n + 1) % EVENTS_MAX as u64) as usize].as_ref())
+        self.events.iter().filter(move |event| event.number > seen)
     }
 }
 
-impl Default for EventRing {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// About 2 KB: two full outages of ten endpoints.
+/// 1280 bytes: two full outages of ten endpoints in one visit.
 const EVENTS_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
 
     #[test]
@@ -216,5 +214,15 @@ mod tests {
         assert!(!ring.has_news() && ring.news().next().is_none());
         assert_eq!(ring.after(38).map(|event| event.endpoint).collect::<Vec<_>>(), [38, 39]);
         assert_eq!(ring.after(40).count() + ring.after(99).count(), 0);
+        let room = ring.events.capacity();
+        for n in 41..100 {
+            ring.push(n, transition);
+            assert_eq!(ring.news().map(|event| event.number).collect::<Vec<_>>(), [u64::from(n)]);
+        }
+        assert_eq!(
+            (ring.events.len(), ring.events.capacity()),
+            (1, room),
+            "what was told gives its place"
+        );
     }
 }

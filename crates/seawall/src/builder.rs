@@ -9,7 +9,7 @@ use seawall_core::{
 };
 
 use crate::{
-    Clock, Part, Policy, PolicyConfig, PolicyMachines, RetryOn,
+    AnyKey, Clock, Part, PerKeyBuilder, Policy, PolicyConfig, PolicyMachines, RetryOn,
     observe::{Stream, Teller},
     policy::Inner,
     pooled::Pool,
@@ -129,33 +129,20 @@ impl PolicyBuilder {
         self
     }
 
+    /// A policy for each key instead of one: each with its own rate limit, budget, breaker and bulkhead, at most
+    /// `max_keys` (10 000 are 5 MB; with 0 all share one). What the limits are is said once, for all of them.
+    pub fn per_key<K: AnyKey>(self, max_keys: u32) -> PerKeyBuilder<K> {
+        PerKeyBuilder::new(self, max_keys)
+    }
+
     /// The policy.
     ///
     /// # Errors
     /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
     pub fn build(self) -> Result<Policy, Invalid> {
-        let Self { name, config, clock, seed, stream, enforces_learned, shared } = self;
-        config.first_invalid()?;
-        let clock = shared.clock(clock)?;
-        let seed = seed.unwrap_or_else(random_seed);
-        let plan = Plan { enforces_learned, ..shared.plan(plan(&config)?) };
-        let machines = PolicyMachines {
-            plan,
-            breaker: (config.circuit_breaker.as_ref())
-                .map(|breaker| CircuitBreaker::seeded(breaker, seed))
-                .transpose()?,
-            budget: (config.retry.as_ref())
-                .filter(|_| shared.budget.is_none())
-                .map(|retry| RetryBudget::new(retry.budget, retry.trickle))
-                .map(Box::new),
-            limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?.map(Box::new),
-            bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?.map(Box::new),
-            timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?.map(Box::new),
-            counts: Counts::default(),
-            events: EventRing::new(),
-        };
-        let stream = stream.unwrap_or_default();
-        let teller = Teller::new(name.clone(), Arc::new([]), &stream);
+        let Built { name, config, plan, clock, seed, stream, teller, shared } = self.parts()?;
+        let mut machines = PolicyMachines::new(&config, plan, seed, RUNNING_SEEN)?;
+        machines.budget = machines.budget.filter(|_| shared.budget.is_none());
         let shell = Shell::new(machines, teller, Some(seed));
         // Threads belong to the places they fill.
         let pool = match &shared.bulkhead {
@@ -165,4 +152,77 @@ impl PolicyBuilder {
         let shared = shared.any().then(|| Box::new(shared));
         Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool, shared })))
     }
+
+    /// What there is of a policy beside its machines.
+    pub(crate) fn parts(self) -> Result<Built, Invalid> {
+        let Self { name, config, clock, seed, stream, enforces_learned, shared } = self;
+        config.first_invalid()?;
+        let stream = stream.unwrap_or_default();
+        Ok(Built {
+            plan: Plan { enforces_learned, ..shared.plan(plan(&config)?) },
+            config,
+            clock: shared.clock(clock)?,
+            seed: seed.unwrap_or_else(random_seed),
+            teller: Teller::new(name.clone(), Arc::new([]), &stream),
+            stream,
+            name,
+            shared,
+        })
+    }
 }
+
+/// What was asked for, with what was not said filled in.
+pub(crate) struct Built {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: PolicyConfig,
+    pub(crate) plan: Plan,
+    pub(crate) clock: Clock,
+    pub(crate) seed: u64,
+    pub(crate) stream: Stream,
+    pub(crate) teller: Teller,
+    pub(crate) shared: Handles,
+}
+
+impl PolicyMachines {
+    /// Machines that have seen nothing. The breaker looks at `running` calls that run.
+    pub(crate) fn new(
+        config: &PolicyConfig,
+        plan: Plan,
+        seed: u64,
+        running: u8,
+    ) -> Result<Self, Invalid> {
+        let breaker = |config: &CircuitBreakerConfig| {
+            CircuitBreaker::sized(Arc::new(config.clone()), seed, running)
+        };
+        let budget = |retry: &RetryConfig| RetryBudget::new(retry.budget, retry.trickle);
+        Ok(Self {
+            plan,
+            running,
+            breaker: config.circuit_breaker.as_ref().map(breaker).transpose()?,
+            budget: config.retry.as_ref().map(budget).map(Box::new),
+            limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?.map(Box::new),
+            bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?.map(Box::new),
+            timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?.map(Box::new),
+            counts: Counts::default(),
+            events: EventRing::new(),
+        })
+    }
+
+    /// The same machines for one of many keys: without what is of all of them.
+    pub(crate) fn for_one(&self) -> Self {
+        Self {
+            plan: self.plan.clone(),
+            running: self.running,
+            breaker: self.breaker.clone(),
+            budget: self.budget.clone(),
+            limiter: self.limiter.clone(),
+            bulkhead: self.bulkhead.clone(),
+            timeout: None,
+            counts: Counts::default(),
+            events: EventRing::new(),
+        }
+    }
+}
+
+/// Running calls that a breaker looks at.
+const RUNNING_SEEN: u8 = 64;

@@ -18,18 +18,21 @@
 //! lock is held for a look-up. The hash is the standard library's, with keys of its own for each map: a stranger
 //! cannot choose keys that meet.
 //!
-//! What a key costs: its cell, the key, and about 100 bytes for links and look-up. With a [`RateLimiter`] that keeps a
+//! What a key costs: its cell, the key, and 20 bytes for links and look-up. With a [`RateLimiter`] that keeps a
 //! bucket and keys of up to 64 bytes that is less than 512 bytes, 5 MB for 10 000 keys.
+
+mod cells;
 
 use std::{
     borrow::Borrow,
-    collections::HashMap,
     fmt,
     hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use seawall_core::{Instant, RateLimiter};
+
+pub(crate) use self::cells::{Cells, OVERFLOW};
 
 /// A machine that can be forgotten when it has nothing to remember.
 pub trait KeyedCell {
@@ -69,19 +72,7 @@ impl<K: Hash + Eq + Clone, C: KeyedCell + Clone> Keyed<K, C> {
     /// An empty map of at most `max_keys` keys, whose cells begin as `fresh`. With 0 all keys share one cell.
     #[must_use]
     pub fn new(max_keys: u32, fresh: C) -> Self {
-        // One number less than there are is left for "none".
-        let max_keys = max_keys.min(NONE - 1);
-        Self(Mutex::new(Cells {
-            places: HashMap::new(),
-            table: Vec::new(),
-            oldest: NONE,
-            youngest: NONE,
-            max_keys,
-            overflow: fresh.clone(),
-            fresh,
-            overflowed: 0,
-            evicted: 0,
-        }))
+        Self(Mutex::new(Cells::new(max_keys, fresh)))
     }
 
     /// Visits the cell of `key`. The map is locked meanwhile: be short, and do not visit it again.
@@ -90,8 +81,10 @@ impl<K: Hash + Eq + Clone, C: KeyedCell + Clone> Keyed<K, C> {
         K: Borrow<Q> + for<'q> From<&'q Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let mut cells = self.lock();
+        let place = cells.place(key, |cell| cell.is_idle(now));
         // The visit comes last, so that whatever happens in it the map is whole.
-        visit(self.lock().cell(key, now))
+        visit(cells.at(place))
     }
 }
 
@@ -99,13 +92,7 @@ impl<K, C> Keyed<K, C> {
     /// How full it is.
     #[must_use]
     pub fn snapshot(&self) -> KeyedSnapshot {
-        let cells = self.lock();
-        KeyedSnapshot {
-            keys: cells.table.len() as u32,
-            max_keys: cells.max_keys,
-            overflowed: cells.overflowed,
-            evicted: cells.evicted,
-        }
+        self.lock().snapshot()
     }
 
     fn lock(&self) -> MutexGuard<'_, Cells<K, C>> {
@@ -133,124 +120,3 @@ pub struct KeyedSnapshot {
     /// Idle cells that gave their place, ever.
     pub evicted: u64,
 }
-
-struct Cells<K, C> {
-    places: HashMap<K, u32>,
-    table: Vec<Place<K, C>>,
-    /// The ends of the list.
-    oldest: u32,
-    youngest: u32,
-    max_keys: u32,
-    fresh: C,
-    overflow: C,
-    overflowed: u64,
-    evicted: u64,
-}
-
-struct Place<K, C> {
-    key: K,
-    cell: C,
-    older: u32,
-    younger: u32,
-}
-
-impl<K: Hash + Eq + Clone, C: KeyedCell + Clone> Cells<K, C> {
-    #[inline]
-    fn cell<Q>(&mut self, key: &Q, now: Instant) -> &mut C
-    where
-        K: Borrow<Q> + for<'q> From<&'q Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let known = self.places.get(key).copied();
-        match known.or_else(|| self.settle(key, now)) {
-            Some(place) => {
-                self.renew(place);
-                &mut self.table[place as usize].cell
-            }
-            None => {
-                self.overflowed += 1;
-                &mut self.overflow
-            }
-        }
-    }
-
-    /// A place for a key that has none: a new one, or that of the oldest idle cell.
-    #[cold]
-    fn settle<Q>(&mut self, key: &Q, now: Instant) -> Option<u32>
-    where
-        K: Borrow<Q> + for<'q> From<&'q Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let room = self.table.len() < self.max_keys as usize;
-        let freed = if room { None } else { Some(self.oldest_idle(now)?) };
-        let (key, cell) = (K::from(key), self.fresh.clone());
-        let place = match freed {
-            Some(place) => {
-                let Place { key: old, cell: used, .. } = &mut self.table[place as usize];
-                self.places.remove::<Q>((*old).borrow());
-                (*old, *used) = (key.clone(), cell);
-                self.evicted += 1;
-                place
-            }
-            None => {
-                let len = self.table.len();
-                if len == self.table.capacity() {
-                    // Twice as many, but none beyond the bound.
-                    self.table.reserve_exact(len.max(8).min(self.max_keys as usize - len));
-                }
-                let place = len as u32;
-                self.table.push(Place { key: key.clone(), cell, older: NONE, younger: NONE });
-                self.link(place);
-                place
-            }
-        };
-        self.places.insert(key, place);
-        Some(place)
-    }
-
-    /// The first idle cell from the old end; the others that were looked at have gone to the young one.
-    fn oldest_idle(&mut self, now: Instant) -> Option<u32> {
-        for _ in 0..INSPECTED_MAX.min(self.table.len()) {
-            let place = self.oldest;
-            if self.table[place as usize].cell.is_idle(now) {
-                return Some(place);
-            }
-            self.renew(place);
-        }
-        None
-    }
-}
-
-impl<K, C> Cells<K, C> {
-    /// Makes a cell the youngest.
-    #[inline]
-    fn renew(&mut self, place: u32) {
-        if self.youngest == place {
-            return;
-        }
-        let Place { older, younger, .. } = self.table[place as usize];
-        self.table[younger as usize].older = older;
-        match self.table.get_mut(older as usize) {
-            Some(older) => older.younger = younger,
-            None => self.oldest = younger,
-        }
-        self.link(place);
-    }
-
-    fn link(&mut self, place: u32) {
-        let older = self.youngest;
-        match self.table.get_mut(older as usize) {
-            Some(older) => older.younger = place,
-            None => self.oldest = place,
-        }
-        (self.table[place as usize].older, self.table[place as usize].younger) = (older, NONE);
-        self.youngest = place;
-    }
-}
-
-/// No place. A table that long does not fit into memory.
-const NONE: u32 = u32::MAX;
-
-/// What one insertion may cost: a microsecond. A map in which more than that are in use in a row goes round in
-/// `max_keys` / 16 insertions.
-const INSPECTED_MAX: usize = 16;

@@ -129,6 +129,7 @@ mod observe;
 mod origin;
 #[cfg(doctest)]
 mod pages;
+mod per_key;
 mod policy;
 mod policy_config;
 mod pooled;
@@ -155,6 +156,7 @@ pub use guard::{Driven, Held};
 pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};
 pub use observe::{Change, Events, Heard, Stream, Teller};
 pub use origin::{Origin, Origins};
+pub use per_key::{AnyKey, Key, PerKey, PerKeyBuilder, PerKeySnapshot};
 pub use policy::{Policy, PolicyMachines};
 pub use policy_config::PolicyConfig;
 pub use pooled::PoolSnapshot;

@@ -7,7 +7,10 @@
 //!
 //! Nothing is built unless somebody listens.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use seawall_core::{Numbered, Transition};
 use tokio::sync::broadcast;
@@ -17,7 +20,7 @@ use tokio::sync::broadcast;
 pub struct Teller {
     name: Arc<str>,
     endpoints: Arc<[Arc<str>]>,
-    stream: broadcast::Sender<Change>,
+    stream: Stream,
 }
 
 impl Teller {
@@ -25,25 +28,28 @@ impl Teller {
     /// there is only one.
     #[must_use]
     pub fn new(name: Arc<str>, endpoints: Arc<[Arc<str>]>, stream: &Stream) -> Self {
-        Self { name, endpoints, stream: stream.0.clone() }
+        Self { name, endpoints, stream: stream.clone() }
     }
 
     /// Whether anybody listens.
     #[inline]
     pub(crate) fn is_heard(&self) -> bool {
-        self.stream.receiver_count() > 0
+        self.stream.0.get().is_some_and(|sender| sender.receiver_count() > 0)
     }
 
-    pub(crate) fn tell(&self, new: &[Numbered]) {
+    /// Tells what is new, of one key where there are several.
+    pub(crate) fn tell(&self, new: &[Numbered], key: Option<&Arc<str>>) {
+        let Some(sender) = self.stream.0.get() else { return };
         for Numbered { number, endpoint, transition, .. } in new {
             let change = Change {
                 name: self.name.clone(),
                 endpoint: self.endpoints.get(usize::from(*endpoint)).cloned(),
+                key: key.cloned(),
                 number: *number,
                 transition: *transition,
             };
             // Nobody listening any more is no error.
-            let _ = self.stream.send(change);
+            let _ = sender.send(change);
         }
     }
 }
@@ -56,6 +62,8 @@ pub struct Change {
     pub name: Arc<str>,
     /// Which of its endpoints, if it has several.
     pub endpoint: Option<Arc<str>>,
+    /// Which of its keys, if it has a policy for each: its first 64 bytes, or `(overflow)` for those that share one.
+    pub key: Option<Arc<str>>,
     /// Counts up from 1 per component.
     pub number: u64,
     /// What changed.
@@ -66,29 +74,30 @@ pub struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
-        if let Some(endpoint) = &self.endpoint {
-            write!(f, " {endpoint}")?;
+        for part in [&self.endpoint, &self.key].into_iter().flatten() {
+            write!(f, " {part}")?;
         }
         let Transition { from, to, cause, .. } = self.transition;
         write!(f, ": circuit breaker {from} -> {to} ({cause})")
     }
 }
 
-/// The sending half of a stream of changes, shared by many tellers.
+/// The sending half of a stream of changes, shared by many tellers. Its memory, a hundred kilobytes, is taken when
+/// the first listener comes.
 #[derive(Clone, Debug)]
-pub struct Stream(broadcast::Sender<Change>);
+pub struct Stream(Arc<OnceLock<broadcast::Sender<Change>>>);
 
 impl Stream {
     /// A stream nobody listens to yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(broadcast::Sender::new(STREAM_MAX))
+        Self(Arc::default())
     }
 
     /// Listens from now on.
     #[must_use]
     pub fn listen(&self) -> Events {
-        Events(self.0.subscribe())
+        Events(self.0.get_or_init(|| broadcast::Sender::new(STREAM_MAX)).subscribe())
     }
 }
 

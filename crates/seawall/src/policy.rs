@@ -61,6 +61,8 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 pub struct PolicyMachines {
     pub(crate) plan: Plan,
+    /// Running calls that the breaker looks at.
+    pub(crate) running: u8,
     pub(crate) limiter: Option<Box<RateLimiter>>,
     pub(crate) breaker: Option<CircuitBreaker>,
     pub(crate) budget: Option<Box<RetryBudget>>,

@@ -11,9 +11,11 @@
 //! Nothing that runs is cut. A lower limit is reached as calls end, a shorter queue refuses the least urgent first,
 //! an open breaker keeps the end of its period, and a retry budget what the new ratio would have let it save.
 
+use std::sync::Arc;
+
 use seawall_core::{
-    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, Instant, Invalid, Plan, RateLimiter,
-    Retry, RetryBudget, RetryConfig, Windows,
+    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Instant,
+    Invalid, Plan, RateLimiter, Retry, RetryBudget, RetryConfig, Windows,
 };
 
 use crate::{Policy, PolicyConfig, PolicyMachines};
@@ -97,7 +99,7 @@ impl PolicyMachines {
         Ok(())
     }
 
-    fn reload(
+    pub(crate) fn reload(
         &mut self,
         config: &PolicyConfig,
         plan: Plan,
@@ -116,8 +118,11 @@ impl PolicyMachines {
                 reloaded.windows_emptied = breaker.reconfigure(config, now)? == Windows::Emptied;
             }
             (breaker, config) => {
-                let new =
-                    |config| CircuitBreaker::seeded(config, seed).map(CircuitBreaker::joining);
+                let running = self.running;
+                let new = |config: &CircuitBreakerConfig| {
+                    CircuitBreaker::sized(Arc::new(config.clone()), seed, running)
+                        .map(CircuitBreaker::joining)
+                };
                 *breaker = config.as_ref().map(new).transpose()?;
             }
         }

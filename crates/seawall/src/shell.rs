@@ -13,8 +13,9 @@ use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
+    mem,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::Waker,
@@ -33,6 +34,11 @@ pub trait Machines: Send {
 
     /// The machines of this view.
     fn parts(&mut self, view: Self::View) -> Parts<'_, Self::Gate>;
+
+    /// Whose machines these are, where views are of different keys; asked when there is something to tell.
+    fn whose(&self, _view: Self::View) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// Machines behind one mutex.
@@ -69,6 +75,19 @@ impl<M: Machines> Shell<M> {
     /// The machines as they stand, to be read.
     pub fn read<R>(&self, reader: impl FnOnce(&M) -> R) -> R {
         reader(&self.lock().machines)
+    }
+
+    /// The machines as they stand, to be arranged in a way that no call notices. What elapsed time changes is not
+    /// applied, and nobody is told.
+    #[inline]
+    pub fn with<R>(&self, step: impl FnOnce(&mut M) -> R) -> R {
+        step(&mut self.lock().machines)
+    }
+
+    /// Wakes all who wait in a line: each looks for itself whether it still has to.
+    pub fn wake_all(&self) {
+        let wakers = mem::take(&mut self.lock().wakers);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     /// One step with exclusive access, after elapsed time has been applied.
@@ -140,7 +159,8 @@ impl<M: Machines> Shell<M> {
             .then(|| events.news())
             .filter(|_| self.teller.is_heard())
             .map(|news| news.copied().collect());
-        News { called, told, teller: &self.teller }
+        let whose = told.as_ref().and_then(|_| inside.machines.whose(view));
+        News { called, told, whose, teller: &self.teller }
     }
 
     #[inline]
@@ -173,6 +193,7 @@ impl<'s, M: Machines> Lent<'s, M> {
 pub(crate) struct News<'s> {
     called: Vec<Waker>,
     told: Option<Box<[Numbered]>>,
+    whose: Option<Arc<str>>,
     teller: &'s Teller,
 }
 
@@ -180,7 +201,7 @@ impl News<'_> {
     pub(crate) fn spread(self) {
         self.called.into_iter().for_each(Waker::wake);
         if let Some(told) = self.told {
-            self.teller.tell(&told);
+            self.teller.tell(&told, self.whose.as_ref());
         }
     }
 }

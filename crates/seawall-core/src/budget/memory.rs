@@ -6,7 +6,9 @@ use super::RetryBudget;
 use crate::Instant;
 
 /// What a [`RetryBudget`] remembers of one of many. 32 bytes.
-#[derive(Clone, Debug)]
+///
+/// The default is of no machine, and takes the place of one where there is none.
+#[derive(Clone, Debug, Default)]
 pub struct RetryBudgetMemory {
     balance: u64,
     window_start: Instant,

@@ -59,7 +59,7 @@ impl Bulkhead {
 
     /// How long those who go before a newcomer of `class` will take, by what calls have taken lately.
     pub(super) fn expected_wait(&self, class: Priority) -> Duration {
-        if self.completed < WARM_UP {
+        if self.completed - self.forgotten < WARM_UP {
             return Duration::ZERO;
         }
         let ahead = match self.config.priority {

@@ -491,7 +491,7 @@ fn memory_is_bounded_though_nobody_looks() {
 
 #[test]
 fn the_sizes_that_are_stated() {
-    assert_eq!(size_of::<Bulkhead>(), 360);
+    assert_eq!(size_of::<Bulkhead>(), 368);
     assert_eq!(queue::PLACE_BYTES, 40);
     assert_eq!(size_of::<(Instant, u32)>() + size_of::<usize>(), 24);
 }

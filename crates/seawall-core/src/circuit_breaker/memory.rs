@@ -18,7 +18,9 @@ use crate::Instant;
 
 /// What a [`CircuitBreaker`] remembers of one of many. 80 bytes, and of what the settings ask for: 160 for one window
 /// of time, 104 for the second, 8 for each running call in the table; 16 for each place for a probe while half-open.
-#[derive(Clone, Debug)]
+///
+/// The default is of no machine, and takes the place of one where there is none.
+#[derive(Clone, Debug, Default)]
 pub struct CircuitBreakerMemory {
     epoch: u64,
     state: State,
@@ -30,6 +32,14 @@ pub struct CircuitBreakerMemory {
     last_change: Instant,
     failures: u32,
     reopens: u16,
+}
+
+impl CircuitBreakerMemory {
+    /// Whether calls simply flow, as of the last step, and nobody but the breaker says so.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed) && self.overruled.is_none()
+    }
 }
 
 impl CircuitBreaker {

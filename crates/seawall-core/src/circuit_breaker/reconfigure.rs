@@ -36,18 +36,6 @@ impl CircuitBreaker {
         config: &CircuitBreakerConfig,
         now: Instant,
     ) -> Result<Windows, Invalid> {
-        self.reconfigure_shared(Arc::new(config.clone()), now)
-    }
-
-    /// As [`reconfigure`](Self::reconfigure), for one of many that share `config`.
-    ///
-    /// # Errors
-    /// The first setting that makes no sense; then nothing has changed.
-    pub fn reconfigure_shared(
-        &mut self,
-        config: Arc<CircuitBreakerConfig>,
-        now: Instant,
-    ) -> Result<Windows, Invalid> {
         first(|found| config.check(found))?;
         if self.probes.len() < config.half_open_calls as usize {
             // Never fewer: a lowered limit is for those that come.
@@ -55,9 +43,9 @@ impl CircuitBreaker {
             more[..self.probes.len()].copy_from_slice(&self.probes);
             self.probes = more;
         }
-        let old = mem::replace(&mut self.config, config.clone());
+        let old = mem::replace(&mut self.config, Arc::new(config.clone()));
         let kept = match &mut self.rates {
-            Some(rates) => rates.reconfigure(&old, &config, self.places, now),
+            Some(rates) => rates.reconfigure(&old, config, self.places, now),
             None => {
                 self.empty_windows();
                 true

@@ -12,11 +12,16 @@ use core::mem;
 use super::{CircuitBreaker, Place, rates::Rates};
 use crate::{Cause, Draws, Instant, Phase, Transition};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
+    #[default]
     Closed,
-    Open { until: Instant },
-    HalfOpen { successes: u32 },
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        successes: u32,
+    },
 }
 
 /// What time alone does next.

@@ -21,6 +21,8 @@ mod keyed;
 mod limits;
 mod ordering;
 mod panics;
+mod per_key;
+mod per_key_bounds;
 mod pooled;
 mod queueing;
 mod registry;

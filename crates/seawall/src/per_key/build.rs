@@ -1,0 +1,91 @@
+//! Building a policy for each key: as a policy, and only with what fits many times.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use seawall_core::{Algorithm, CircuitBreakerConfig, Invalid, RateLimitConfig, Window};
+
+use super::{AnyKey, Inner, PerKey, machines::KeyedMachines};
+use crate::{PolicyBuilder, PolicyConfig, builder::Built, pooled::Pool, shell::Shell};
+
+/// Builds a [`PerKey`]. Made by [`PolicyBuilder::per_key`].
+#[derive(Debug)]
+#[must_use = "nothing is built before `build`"]
+pub struct PerKeyBuilder<K: AnyKey> {
+    policy: PolicyBuilder,
+    max_keys: u32,
+    keys: PhantomData<fn(K)>,
+}
+
+impl<K: AnyKey> PerKeyBuilder<K> {
+    pub(crate) const fn new(policy: PolicyBuilder, max_keys: u32) -> Self {
+        Self { policy, max_keys, keys: PhantomData }
+    }
+
+    /// The policy for each key.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense for each of many keys: as of a policy, and a sliding window of a rate
+    /// limit has at most 15 buckets, or an exact limit of 16; a window of a breaker at most 256 calls; at most 16
+    /// probes at once; and no part is shared by handle.
+    pub fn build(self) -> Result<PerKey<K>, Invalid> {
+        let Built { name, config, plan, clock, seed, stream, teller, shared } =
+            self.policy.parts()?;
+        if shared.any() {
+            let expected = "settings for each of many keys, no handle of a part";
+            return Err(Invalid::new("per_key", &name, expected));
+        }
+        check(&config)?;
+        let machines = KeyedMachines::new(&config, plan, self.max_keys, seed)?;
+        let shell = Shell::new(machines, teller, Some(seed));
+        let pool = Arc::new(Pool::new(name.clone()));
+        Ok(PerKey(Arc::new(Inner { name, config, clock, stream, shell, pool })))
+    }
+}
+
+/// The first setting that makes no sense, for one or for many.
+pub(super) fn check(config: &PolicyConfig) -> Result<(), Invalid> {
+    config.first_invalid()?;
+    config.rate_limit.as_ref().map_or(Ok(()), check_rate_limit)?;
+    config.circuit_breaker.as_ref().map_or(Ok(()), check_circuit_breaker)
+}
+
+fn check_rate_limit(config: &RateLimitConfig) -> Result<(), Invalid> {
+    let exact = config.limit.unwrap_or(0);
+    match (config.algorithm, config.buckets) {
+        (Algorithm::SlidingWindow, Some(buckets)) if u64::from(buckets) >= COUNTERS_MAX => {
+            let expected = "at most 15 for each of many keys";
+            Err(Invalid::new("rate_limit.buckets", buckets, expected))
+        }
+        (Algorithm::SlidingWindow, None) if exact > COUNTERS_MAX => {
+            let expected = "at most 16 for an exact window of each of many keys: set rate_limit.buckets, up to 15";
+            Err(Invalid::new("rate_limit.limit", exact, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_circuit_breaker(config: &CircuitBreakerConfig) -> Result<(), Invalid> {
+    match config.window {
+        Window::Calls(calls) if calls > CALLS_MAX => {
+            let expected = "at most 256 calls for each of many keys, or a time such as 10s";
+            return Err(Invalid::new("circuit_breaker.window", calls, expected));
+        }
+        Window::Calls(_) | Window::Time(_) => {}
+    }
+    if config.half_open_calls > PROBES_MAX {
+        let expected = "at most 16 for each of many keys";
+        return Err(Invalid::new(
+            "circuit_breaker.half_open_calls",
+            config.half_open_calls,
+            expected,
+        ));
+    }
+    Ok(())
+}
+
+/// 128 bytes of counters or stamps: a quarter of what a key may take.
+const COUNTERS_MAX: u64 = 16;
+/// A bit each, twice: 64 bytes.
+const CALLS_MAX: u32 = 256;
+/// 256 bytes, while half-open.
+const PROBES_MAX: u32 = 16;
