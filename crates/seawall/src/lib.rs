@@ -9,7 +9,7 @@
 //!   judging   classify  what an answer means  error      what the caller reads
 //!             typed     a policy that knows its answers
 //!   state     builder   which patterns        policy     their state, shared by all clones
-//!             shared    parts that are others' too
+//!             shared    parts that are others' too  per_key    a policy for each key
 //!             shell     behind a short mutex  keyed      one machine for each key, bounded
 //!             clock     now, and waiting for later
 //!   seeing    registry  all by name           snapshot   statistics      observe   transitions

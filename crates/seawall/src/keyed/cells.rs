@@ -252,3 +252,118 @@ pub(crate) const OVERFLOW: u32 = u32::MAX;
 /// What one insertion may cost: a microsecond. A map in which more than that are in use in a row goes round in
 /// `max_keys` / 16 insertions.
 const INSPECTED_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{HashSet, VecDeque},
+        sync::Arc,
+    };
+
+    use super::*;
+
+    /// In use or not, and by whom it was first used.
+    #[derive(Clone, Default)]
+    struct Cell {
+        used: bool,
+        first: Option<&'static str>,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Use(&'static str),
+        Leave(&'static str),
+    }
+
+    /// The rule, written down without a thought for its cost: key, whether it is in use, and its place; the oldest
+    /// first.
+    type Plain = Vec<(&'static str, bool, u32)>;
+
+    /// Where the step ends up, and whether a cell was made for it.
+    fn plainly(plain: &mut Plain, step: Step) -> Option<(u32, bool)> {
+        let (key, used) = match step {
+            Step::Use(key) => (key, true),
+            Step::Leave(key) => (key, false),
+        };
+        if let Some(at) = plain.iter().position(|(known, ..)| *known == key) {
+            let (_, _, place) = plain.remove(at);
+            plain.push((key, used, place));
+            return Some((place, false));
+        }
+        let place = if plain.len() < MAX as usize {
+            plain.len() as u32
+        } else if let Some(at) = plain.iter().position(|(_, used, _)| !used) {
+            let in_use = plain.drain(..at).collect::<Vec<_>>();
+            plain.extend(in_use);
+            plain.remove(0).2
+        } else {
+            return None;
+        };
+        plain.push((key, used, place));
+        Some((place, true))
+    }
+
+    fn really(cells: &mut Cells<Arc<str>, Cell>, step: Step) -> Option<(u32, bool)> {
+        let (key, used) = match step {
+            Step::Use(key) => (key, true),
+            Step::Leave(key) => (key, false),
+        };
+        let place = cells.place(key, |cell| !cell.used);
+        if place == OVERFLOW {
+            return None;
+        }
+        let cell = cells.at(place);
+        let made = cell.first.is_none();
+        cell.used = used;
+        assert_eq!(*cell.first.get_or_insert(key), key, "it has the cell of another");
+        Some((place, made))
+    }
+
+    /// As the links tell it, in both directions.
+    fn told(cells: &Cells<Arc<str>, Cell>) -> Plain {
+        let mut plain = Plain::new();
+        let (mut place, mut older) = (cells.oldest, OVERFLOW);
+        while let Some(row) = cells.table.get(place as usize) {
+            assert_eq!(row.older, older);
+            assert_eq!(cells.find::<str>(&row.key), Some(place));
+            plain.push((row.cell.first.unwrap(), row.cell.used, place));
+            (older, place) = (place, row.younger);
+        }
+        assert_eq!(cells.youngest, older);
+        plain
+    }
+
+    #[test]
+    fn exhaustive_two_places_three_keys() {
+        let steps = ["a", "b", "c"].into_iter().flat_map(|key| [Step::Use(key), Step::Leave(key)]);
+        let steps: Vec<_> = steps.collect();
+        let mut seen = HashSet::from([Plain::new()]);
+        let mut open = VecDeque::from([Vec::new()]);
+        while let Some(path) = open.pop_front() {
+            for step in &steps {
+                let mut path: Vec<Step> = path.clone();
+                path.push(*step);
+                let mut cells = Cells::new(MAX, Cell::default());
+                let (mut plain, mut overflowed, mut evicted) = (Plain::new(), 0, 0);
+                for step in &path {
+                    let before = plain.len();
+                    let expected = plainly(&mut plain, *step);
+                    assert_eq!(really(&mut cells, *step), expected, "{path:?}");
+                    overflowed += u64::from(expected.is_none());
+                    evicted +=
+                        u64::from(matches!(expected, Some((_, true))) && plain.len() == before);
+                }
+                assert_eq!(told(&cells), plain, "{path:?}");
+                let shown = cells.snapshot();
+                assert_eq!((shown.overflowed, shown.evicted), (overflowed, evicted), "{path:?}");
+                if seen.insert(plain) {
+                    open.push_back(path);
+                }
+            }
+        }
+        // None; one of three keys, used or not; two of them in either order at either place, each used or not.
+        assert_eq!(seen.len(), 1 + 3 * 2 + 6 * 2 * 4);
+    }
+
+    const MAX: u32 = 2;
+}

@@ -107,7 +107,6 @@ fn a_key_takes_half_a_kilobyte_and_never_more_than_one() {
     let (usual, utmost) = (bytes_per_key(usual()), bytes_per_key(utmost()));
     assert!(usual <= 512, "{usual} bytes a key");
     assert!(utmost <= 1_024, "{utmost} bytes a key");
-    println!("{usual} {utmost}");
 }
 
 #[test]
@@ -123,7 +122,6 @@ fn a_policy_with_all_patterns_takes_eight_kilobytes() {
     });
     drop(kept);
     assert!(bytes <= 8 * 1_024, "{bytes} bytes");
-    println!("{bytes}");
 }
 
 #[test]
