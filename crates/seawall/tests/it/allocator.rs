@@ -142,6 +142,8 @@ fn no_event_is_built_unless_somebody_listens() {
             policy.release();
         }
     };
+    // The first event makes room for those to come.
+    changes();
     // The override itself, which is rare, and no more.
     let overrides = 100;
     assert_eq!(allocations(changes), overrides);
