@@ -8,7 +8,7 @@
 //! The world keeps books of its own, of what it was told to start and what it saw end. A machine's figures are
 //! never checked against themselves.
 
-use core::fmt::Write as _;
+use core::{fmt::Write as _, time::Duration};
 
 use seawall_core::{Counts, Instant, Phase, RetryBudgetSnapshot, Tally};
 
@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) probes: (u32, u32),
     /// Attempts that may run at once.
     pub(crate) at_once: Option<u32>,
+    /// How long one may wait for that.
+    pub(crate) max_wait: Option<Duration>,
     /// A call that ended: when, and its deadline.
     pub(crate) ended: Option<(Instant, Instant)>,
     /// A transition, and the phase it should have left.
@@ -44,6 +46,8 @@ pub(crate) struct Books {
     pub(crate) first_attempts: u64,
     pub(crate) retries: u64,
     pub(crate) attempts_in_flight: u64,
+    /// The longest anybody stood in line for a place, before it started, was refused or was cut.
+    pub(crate) waited: Duration,
 }
 
 /// Says what broke first, if anything did.
@@ -53,7 +57,7 @@ pub(crate) fn broken(facts: &Facts) -> Option<String> {
 
 type Holds = Result<(), String>;
 
-const INVARIANTS: [fn(&Facts) -> Holds; 8] = [
+const INVARIANTS: [fn(&Facts) -> Holds; 9] = [
     calls_are_not_lost,
     attempts_are_not_lost,
     budget_accounts,
@@ -62,6 +66,7 @@ const INVARIANTS: [fn(&Facts) -> Holds; 8] = [
     nothing_ends_late,
     phases_follow_each_other,
     places_are_bounded,
+    waits_are_bounded,
 ];
 
 fn calls_are_not_lost(facts: &Facts) -> Holds {
@@ -135,6 +140,13 @@ fn places_are_bounded(facts: &Facts) -> Holds {
     check(over.is_empty(), || over.trim_end_matches("; ").to_owned())
 }
 
+/// Whatever its class, whoever waits is served or refused in time.
+fn waits_are_bounded(facts: &Facts) -> Holds {
+    let Some(max) = facts.max_wait else { return Ok(()) };
+    let waited = facts.books.waited;
+    check(waited <= max, || format!("somebody waited {waited:?} for a place, at most {max:?}"))
+}
+
 fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Holds {
     if holds { Ok(()) } else { Err(otherwise()) }
 }
@@ -168,6 +180,7 @@ mod tests {
             first_attempts: 30,
             retries: 6,
             attempts_in_flight: 1,
+            waited: Duration::from_secs(1),
         };
         let budget = Some(budget.snapshot());
         let late = Instant::from_nanos(9);
@@ -179,6 +192,7 @@ mod tests {
             trickles: false,
             probes: (3, 3),
             at_once: Some(1),
+            max_wait: Some(Duration::from_secs(1)),
             ended: Some((late, late)),
             left: Some((Phase::Open, Phase::Open)),
             load: [(2, 2), (5, 5)],
@@ -188,7 +202,7 @@ mod tests {
     #[test]
     fn each_defect_is_named() {
         type Defect = fn(&mut Facts);
-        let defects: [(Defect, &str); 13] = [
+        let defects: [(Defect, &str); 14] = [
             (|f| f.counts.calls.refused = 1, "calls were lost"),
             (|f| f.books.calls_in_flight = 2, "calls were lost"),
             (|f| f.counts.calls.succeeded = 33, "calls were lost"),
@@ -202,6 +216,7 @@ mod tests {
             (|f| f.left.as_mut().unwrap().1 = Phase::Closed, "left phase Open, but was in Closed"),
             (|f| f.at_once = Some(0), "1 attempts run where 0 may"),
             (|f| f.load[1].0 = 6, "6 jobs wait where 5 may"),
+            (|f| f.books.waited *= 2, "waited 2s for a place, at most 1s"),
         ];
         assert_eq!(broken(&sound()), None);
         for (spoil, expected) in defects {

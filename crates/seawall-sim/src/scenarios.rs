@@ -7,6 +7,7 @@
 //!   thundering_herd    does everybody come back at once?
 //!   half_open          how many find out that it is back?
 //!   one_of_three       is a bad endpoint noticed, and left?
+//!   priority_overload  who is served when not all can be?
 //!   moved_clock        what if the clock does not show the time?
 //! ```
 //!
@@ -16,7 +17,7 @@
 use core::time::Duration;
 
 use seawall_core::{
-    BulkheadConfig, CircuitBreakerConfig, Jitter, Ratio, RetryConfig, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Jitter, Priority, Ratio, RetryConfig, TimeoutConfig,
 };
 
 use crate::{Client, Clock, ClockStep, Dependency, Fault, Latency, Scenario, Script, Traffic};
@@ -163,6 +164,34 @@ pub fn one_of_three(fault: Fault) -> Scenario {
         client: careful(3),
         dependencies: vec![well.clone(), ill, well],
         traffic: vec![Traffic { rate: 200, ..Traffic::default() }],
+        clock: Clock::default(),
+    }
+}
+
+/// For a minute 36 calls a second of each of the five classes come to one instance, to a dependency that manages 100 a
+/// second: ten at once, 100 ms each. Ten may run, 200 may wait, five seconds at most.
+#[must_use]
+pub fn priority_overload() -> Scenario {
+    let classes =
+        Priority::ALL.map(|priority| Traffic { rate: 36, priority, ..Traffic::default() });
+    let bulkhead =
+        BulkheadConfig { max_concurrent: 10, max_wait: 5 * SECOND, ..BulkheadConfig::default() };
+    Scenario {
+        name: "scenarios::priority_overload()".into(),
+        lasts: 60 * SECOND,
+        client: Client {
+            instances: 1,
+            retry: None,
+            circuit_breaker: None,
+            deadline: Some(30 * SECOND),
+            bulkhead: Some(bulkhead),
+            ..Client::default()
+        },
+        dependencies: vec![Dependency {
+            latency: Latency::Constant(100 * MS),
+            ..Dependency::default()
+        }],
+        traffic: classes.to_vec(),
         clock: Clock::default(),
     }
 }

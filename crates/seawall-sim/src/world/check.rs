@@ -57,6 +57,7 @@ impl<G: Target> World<'_, G> {
             trickles: client.retry.as_ref().is_some_and(|retry| retry.trickle),
             probes: (endpoints[server].probes, probes_max),
             at_once: client.bulkhead.as_ref().map(|bulkhead| bulkhead.max_concurrent),
+            max_wait: client.bulkhead.as_ref().map(|bulkhead| bulkhead.max_wait),
             ended,
             left,
             load: self.servers[server].load(),

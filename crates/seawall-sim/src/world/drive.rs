@@ -9,7 +9,7 @@
 //!
 //! One timer per call is armed and, like those of the library, never disarmed: if it rings early it is set anew.
 
-use seawall_core::{Action, Ask, Call, Event, Finish, Instant, Stopped};
+use seawall_core::{Action, Ask, Call, Event, Finish, Instant, Line, Stopped};
 
 use super::{Answer, Id, Job, SECOND, What, World};
 use crate::{
@@ -28,6 +28,8 @@ pub(super) struct Live<P: Copy> {
     /// How often its user will come again.
     again: u8,
     running: Option<Running>,
+    /// Since when it stands in line for a place.
+    in_line: Option<Instant>,
     /// Where the last attempt went.
     server: usize,
     /// When the driver wants to be woken, and when its timer rings, in true time.
@@ -107,6 +109,7 @@ impl<G: Target> World<'_, G> {
             traffic,
             again,
             running: None,
+            in_line: None,
             server: 0,
             due: u64::MAX,
             armed: u64::MAX,
@@ -181,6 +184,7 @@ impl<G: Target> World<'_, G> {
 
     fn obey(&mut self, id: Id, mut action: Action, seen: Instant) -> Result<(), Stop> {
         loop {
+            self.note_wait(id, seen);
             let Some(live) = self.calls.of(id) else { return Ok(()) };
             let n = live.instance;
             match action {
@@ -212,6 +216,20 @@ impl<G: Target> World<'_, G> {
                     return self.call_up(n);
                 }
             }
+        }
+    }
+
+    /// Writes down how long a call stood in line for a place, once it does not any more.
+    fn note_wait(&mut self, id: Id, seen: Instant) {
+        let Some(live) = self.calls.of(id) else { return };
+        if matches!(live.call.queued(), Some((Line::Bulkhead, _))) {
+            live.in_line.get_or_insert(seen);
+        } else if let Some(since) = live.in_line.take()
+            // Across a clock that was moved, nobody can say how long it was.
+            && live.moved == self.hands.moved
+        {
+            let waited = &mut self.instances[live.instance].books.waited;
+            *waited = seen.since(since).max(*waited);
         }
     }
 

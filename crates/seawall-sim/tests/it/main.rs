@@ -2,7 +2,7 @@
 
 use core::{ops::Range, time::Duration};
 
-use seawall_core::{BulkheadConfig, CircuitBreakerConfig, Invalid, Priority, Ratio, RetryConfig};
+use seawall_core::{CircuitBreakerConfig, Invalid, Priority, Ratio, RetryConfig};
 use seawall_sim::{
     Again, Client, Clock, ClockStep, Dependency, Fault, Latency, Scenario, Script, Stop, Story,
     Traffic,
@@ -202,34 +202,8 @@ fn a_setting_that_makes_no_sense_is_told_and_nothing_runs() {
 
 #[test]
 fn under_overload_every_class_is_served_or_refused_in_time_and_the_urgent_ones_fare_better() {
-    let classes =
-        Priority::ALL.map(|priority| Traffic { rate: 36, priority, ..Traffic::default() });
-    let scenario = Scenario {
-        name: "priority overload".into(),
-        lasts: 60 * SECOND,
-        client: Client {
-            instances: 1,
-            retry: None,
-            circuit_breaker: None,
-            deadline: Some(30 * SECOND),
-            bulkhead: Some(BulkheadConfig {
-                max_concurrent: 10,
-                max_queue: 200,
-                max_wait: 5 * SECOND,
-                ..BulkheadConfig::default()
-            }),
-            ..Client::default()
-        },
-        // 10 at once, 100 ms each: 100 a second, where 180 come.
-        dependencies: vec![Dependency {
-            workers: 10,
-            latency: Latency::Constant(SECOND / 10),
-            ..Dependency::default()
-        }],
-        traffic: classes.to_vec(),
-        clock: Clock::default(),
-    };
-    let stories = stories(&scenario);
+    // That nobody waits longer than five seconds is an invariant.
+    let stories = stories(&scenarios::priority_overload());
     all(&stories, "the dependency is used", |story| story.totals.good > 5_500);
     all(&stories, "more urgent, more served", |story| {
         let shares = story.totals.classes.map(|(offered, good)| good * 100 / offered);
