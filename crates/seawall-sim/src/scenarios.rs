@@ -169,7 +169,7 @@ pub fn one_of_three(fault: Fault) -> Scenario {
 }
 
 /// For a minute 36 calls a second of each of the five classes come to one instance, to a dependency that manages 100 a
-/// second: ten at once, 100 ms each. Ten may run, 200 may wait, five seconds at most.
+/// second: ten at once, 100 ms each. Ten may run, a thousand may wait, two seconds at most.
 #[must_use]
 pub fn priority_overload() -> Scenario {
     let classes =
