@@ -16,6 +16,7 @@ mod futures;
 mod half_open;
 mod held;
 mod hung;
+mod isolation;
 mod judging;
 mod keyed;
 mod limits;
