@@ -8,11 +8,11 @@
 //!
 //! While an operation's own code runs, because its future is made, polled or dropped, the thread knows when its call
 //! ends; a call that begins there ends by then too. A cell of the thread and not of the task: so no runtime has to
-//! know of it, and a call without a deadline only looks at one word. An instant means something on its own clock
-//! alone, so a call that goes by another one begins as if there were no deadline.
+//! know of it, and a call pays a word read and written back. An instant means something on its own clock alone, so a
+//! call that goes by another one begins as if there were no deadline.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     pin::pin,
     time::Duration,
@@ -46,29 +46,46 @@ use crate::Clock;
 /// assert_eq!(Deadline::current().remaining(), None);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deadline(Option<(Clock, Instant)>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// On the fast clock.
+    fast: Instant,
+    /// On another, if a call is made by one.
+    other: Option<(Clock, Instant)>,
+}
+
+/// None.
+impl Default for Deadline {
+    fn default() -> Self {
+        Self { fast: Instant::NEVER, other: None }
+    }
+}
 
 impl Deadline {
     /// That of the code which asks; none outside of every call that has one.
     #[must_use]
     pub fn current() -> Self {
-        Self(match WITHIN.get() {
-            Within::None => None,
-            Within::Fast(at) => Some((Clock::fast(), at)),
-            Within::Other(at) => other_clock().map(|clock| (clock, at)),
-        })
+        Self { fast: FAST.get(), other: other() }
     }
 
     /// Of a call that ends at `at`; if it ends at no time, of whoever made it.
     pub(crate) fn of(clock: &Clock, at: Instant) -> Self {
-        if at == Instant::NEVER { Self::current() } else { Self(Some((clock.clone(), at))) }
+        let current = Self::current();
+        if at == Instant::NEVER {
+            current
+        } else if clock.is_fast() {
+            Self { fast: at, ..current }
+        } else {
+            Self { other: Some((clock.clone(), at)), ..current }
+        }
     }
 
-    /// How much time is left; zero once it has passed, `None` without a deadline.
+    /// How much time is left, on the clock that leaves least; zero once it has passed, `None` without a deadline.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        self.0.as_ref().map(|(clock, at)| at.since(clock.now()))
+        let fast = (self.fast != Instant::NEVER).then(|| self.fast.since(Clock::fast().now()));
+        let other = self.other.as_ref().map(|(clock, at)| at.since(clock.now()));
+        fast.into_iter().chain(other).min()
     }
 
     /// Runs a future under this deadline wherever it is polled: what it calls ends by then. The future itself is not
@@ -94,10 +111,7 @@ impl Deadline {
     /// # Ok::<(), seawall::Invalid>(())
     /// ```
     pub fn scope_blocking<R>(&self, code: impl FnOnce() -> R) -> R {
-        let _entered = match &self.0 {
-            Some((clock, at)) => enter(clock, *at),
-            None => Entered { before: WITHIN.replace(Within::None), clock: None },
-        };
+        let _entered = Entered { before: FAST.replace(self.fast), other: push(self.other.clone()) };
         code()
     }
 }
@@ -105,65 +119,68 @@ impl Deadline {
 /// By when a call that begins here, on this clock, must end: the same as whoever made it.
 #[inline]
 pub(crate) fn inherited(clock: &Clock) -> Instant {
-    match WITHIN.get() {
-        Within::None => Instant::NEVER,
-        Within::Fast(at) if clock.is_fast() => at,
-        Within::Other(at) if !clock.is_fast() && other_clock().as_ref() == Some(clock) => at,
-        Within::Fast(_) | Within::Other(_) => Instant::NEVER,
-    }
+    if clock.is_fast() { FAST.get() } else { inherited_from_other(clock) }
 }
 
-/// The code that follows must end by `at`, until what this returns is dropped.
+/// The code that follows must end by `at`, until what this returns is dropped. On the fast clock that is so even
+/// without a deadline: a call that has none was made by none that has one.
 #[inline]
 pub(crate) fn enter(clock: &Clock, at: Instant) -> Entered {
     if clock.is_fast() {
-        return Entered { before: WITHIN.replace(Within::Fast(at)), clock: None };
+        Entered { before: FAST.replace(at), other: false }
+    } else {
+        enter_other(clock, at)
     }
-    // A thread that is ending has no such cell any more: then its calls inherit nothing.
-    let clock = CLOCK.try_with(|cell| cell.replace(Some(clock.clone()))).ok();
-    Entered { before: WITHIN.replace(Within::Other(at)), clock }
 }
 
 /// Dropped, it puts back what was there before, and so even when the code between panics.
 #[derive(Debug)]
 #[must_use = "dropped, it leaves again"]
 pub(crate) struct Entered {
-    before: Within,
-    /// The other clock before, if that was changed too.
-    clock: Option<Option<Clock>>,
+    before: Instant,
+    /// Whether the other clocks' have one more.
+    other: bool,
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        WITHIN.set(self.before);
-        if let Some(before) = self.clock.take() {
-            let _ = CLOCK.try_with(|cell| cell.set(before));
+        FAST.set(self.before);
+        if self.other {
+            leave_other();
         }
     }
 }
 
-/// What the thread knows. One word to look at for a call on the fast clock, which all but tests are on.
-#[derive(Clone, Copy, Debug)]
-enum Within {
-    None,
-    /// On the fast clock.
-    Fast(Instant),
-    /// On the clock that is kept beside it.
-    Other(Instant),
+#[cold]
+fn inherited_from_other(clock: &Clock) -> Instant {
+    other().filter(|(other, _)| other == clock).map_or(Instant::NEVER, |(_, at)| at)
 }
 
 #[cold]
-fn other_clock() -> Option<Clock> {
-    let read = |cell: &Cell<Option<Clock>>| {
-        let clock = cell.take();
-        cell.set(clock.clone());
-        clock
-    };
-    CLOCK.try_with(read).ok().flatten()
+fn enter_other(clock: &Clock, at: Instant) -> Entered {
+    let other = at != Instant::NEVER && push(Some((clock.clone(), at)));
+    Entered { before: FAST.get(), other }
+}
+
+#[cold]
+fn leave_other() {
+    let left = OTHERS.try_with(|others| others.borrow_mut().pop());
+    drop(left);
+}
+
+fn other() -> Option<(Clock, Instant)> {
+    OTHERS.try_with(|others| others.borrow().last().cloned().flatten()).ok().flatten()
+}
+
+/// Whether it could be kept: a thread that is ending keeps nothing any more, and its calls inherit nothing.
+fn push(other: Option<(Clock, Instant)>) -> bool {
+    OTHERS.try_with(|others| others.borrow_mut().push(other)).is_ok()
 }
 
 thread_local! {
-    static WITHIN: Cell<Within> = const { Cell::new(Within::None) };
-    static CLOCK: Cell<Option<Clock>> = const { Cell::new(None) };
+    /// On the fast clock, which all but tests are on.
+    static FAST: Cell<Instant> = const { Cell::new(Instant::NEVER) };
+    /// On other clocks, the innermost last.
+    static OTHERS: RefCell<Vec<Option<(Clock, Instant)>>> = const { RefCell::new(Vec::new()) };
 }

@@ -124,12 +124,10 @@ impl<S: Driven> Guard<S> {
         Deadline::of(self.clock(), self.call.give_up_at())
     }
 
-    /// Runs the operation's own code, under the call's deadline if it has one.
+    /// Runs the operation's own code, under the call's deadline.
     #[inline]
     pub(crate) fn watched<R>(&mut self, code: impl FnOnce(&Call<Pick<S>>) -> R) -> R {
-        let give_up_at = self.call.give_up_at();
-        let _entered =
-            (give_up_at != Instant::NEVER).then(|| enter(self.shared.clock(), give_up_at));
+        let _entered = enter(self.shared.clock(), self.call.give_up_at());
         self.in_operation = true;
         let result = code(&self.call);
         self.in_operation = false;

@@ -11,8 +11,8 @@ use std::{
 
 use proptest::prelude::*;
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Clock, Deadline, Error, ManualClock, Policy, RetryConfig,
-    TimeoutConfig,
+    Attempt, BulkheadConfig, CircuitBreakerConfig, Clock, Deadline, Error, ManualClock, Policy,
+    RetryConfig, TimeoutConfig,
     core::{Limit, Phase, Stopped},
 };
 
@@ -92,7 +92,13 @@ fn a_policy_on_another_clock_goes_by_its_own() {
     let manual = Policy::builder("manual").deadline(9 * SECOND).clock(other).build().unwrap();
     world.block_on(async move {
         let operation = async || {
-            assert!(seen_by(&fast).await > Some(8 * SECOND));
+            let ends = async |attempt: Attempt| Ok::<_, ()>(attempt.remaining());
+            assert!(fast.run_with(ends).await.unwrap() > Some(8 * SECOND));
+            assert_eq!(
+                seen_by(&fast).await,
+                Some(SECOND),
+                "what runs for both ends with the first"
+            );
             assert_eq!(left(), Some(SECOND), "restored");
             assert_eq!(seen_by(&manual).await, Some(9 * SECOND));
             assert_eq!(left(), Some(SECOND), "restored");
