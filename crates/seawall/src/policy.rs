@@ -20,8 +20,8 @@ use crate::{
     caller::{Caller, Protection},
     observe::{Events, Stream},
     pooled::{Job, Pool, PoolSnapshot},
-    shared::Handles,
-    shell::{Machines, News, Shell},
+    shared::{Handles, spread},
+    shell::{Machines, Shell},
 };
 
 /// Patterns around an operation. Cheap to clone; clones share everything.
@@ -266,20 +266,17 @@ impl Shared for Policy {
 
     #[inline]
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
-        let mut news = None;
-        let result = self.0.shell.visit((), now, |parts| {
-            let mut borrowed = None;
-            let parts = match &self.0.shared {
-                None => parts,
-                Some(shared) => borrowed.insert(shared.lend()).instead_of(parts, now),
-            };
-            let result = step(parts);
-            if let Some(borrowed) = borrowed {
-                news = borrowed.give_back(now);
-            }
-            result
-        });
-        news.into_iter().flatten().for_each(News::spread);
+        let shared = self.0.shared.as_deref();
+        let (result, news) = self.0.shell.visit_between(
+            (),
+            now,
+            |own| shared.map(|shared| shared.lend(own)),
+            step,
+            |own, lent| lent.and_then(|lent| lent.give_back(own, now)),
+        );
+        if let Some(news) = news {
+            spread(news);
+        }
         result
     }
 

@@ -13,9 +13,10 @@
 //! of each kind; a part is of one kind, and a component that is a part shares nothing itself. The order is that of the
 //! fields of [`Handles`].
 
+use std::mem::swap;
+
 use seawall_core::{
-    BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Instant, Invalid, Parts, Plan,
-    RateLimitConfig, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Instant, Invalid, Plan, RateLimitConfig, TimeoutConfig,
 };
 
 use crate::{
@@ -127,10 +128,13 @@ impl Handles {
         Plan { attempt: own.attempt.or_else(shared), ..own }
     }
 
-    /// Locks all that is shared. The policy's own machines are locked already.
+    /// Locks all that is shared, and has the policy's own machines, locked already, take its place for one step.
     #[cold]
-    pub(crate) fn lend(&self) -> Borrowed<'_> {
-        Borrowed(self.in_order().map(|part| part.map(|part| part.0.shell.lend())))
+    pub(crate) fn lend(&self, own: &mut PolicyMachines) -> Borrowed<'_> {
+        let parts = self.in_order().map(|part| part.map(|part| part.0.shell.lend()));
+        let mut borrowed = Borrowed(parts);
+        borrowed.exchange(own);
+        borrowed
     }
 }
 
@@ -138,40 +142,45 @@ impl Handles {
 pub(crate) struct Borrowed<'h>([Option<Lent<'h, PolicyMachines>>; 5]);
 
 impl<'h> Borrowed<'h> {
-    /// The machines of a policy, and in place of its own those that are shared; elapsed time is applied to them.
+    /// Takes it back and unlocks it. What there is to tell is for when nothing is locked any more.
     #[cold]
-    pub(crate) fn instead_of<'p>(
-        &'p mut self,
-        mut parts: Parts<'p, Option<CircuitBreaker>>,
+    pub(crate) fn give_back(
+        mut self,
+        own: &mut PolicyMachines,
         now: Instant,
-    ) -> Parts<'p, Option<CircuitBreaker>> {
-        let [limiter, breaker, budget, bulkhead, timeout] = &mut self.0;
-        if let Some(lent) = limiter {
-            parts.limiter = lent.parts(()).limiter;
-        }
-        if let Some(lent) = breaker {
-            let lent = lent.parts(());
-            // Who changes tells it, and only breakers do.
-            (parts.gate, parts.events) = (lent.gate, lent.events);
-        }
-        if let Some(lent) = budget {
-            parts.budget = lent.parts(()).budget;
-        }
-        if let Some(lent) = bulkhead {
-            parts.bulkhead = lent.parts(()).bulkhead;
-        }
-        if let Some(lent) = timeout {
-            parts.timeout = lent.parts(()).timeout;
-        }
-        parts.advance(now);
-        parts
-    }
-
-    /// Unlocks it. What there is to tell is for when nothing is locked any more.
-    #[cold]
-    pub(crate) fn give_back(self, now: Instant) -> Option<Box<[News<'h>]>> {
+    ) -> Option<Box<[News<'h>]>> {
+        self.exchange(own);
         let news = self.0.into_iter().flatten().filter_map(|lent| lent.give_back((), now));
         let news: Box<[_]> = news.collect();
         (!news.is_empty()).then_some(news)
     }
+
+    /// Puts what is shared where the policy has nothing, or back.
+    fn exchange(&mut self, own: &mut PolicyMachines) {
+        let [limiter, breaker, budget, bulkhead, timeout] = &mut self.0;
+        if let Some(lent) = limiter {
+            swap(&mut own.limiter, &mut lent.machines().limiter);
+        }
+        if let Some(lent) = breaker {
+            let lent = lent.machines();
+            swap(&mut own.breaker, &mut lent.breaker);
+            // Who changes tells it, and only breakers do.
+            swap(&mut own.events, &mut lent.events);
+        }
+        if let Some(lent) = budget {
+            swap(&mut own.budget, &mut lent.machines().budget);
+        }
+        if let Some(lent) = bulkhead {
+            swap(&mut own.bulkhead, &mut lent.machines().bulkhead);
+        }
+        if let Some(lent) = timeout {
+            swap(&mut own.timeout, &mut lent.machines().timeout);
+        }
+    }
+}
+
+/// Wakes and tells.
+#[cold]
+pub(crate) fn spread(news: Box<[News<'_>]>) {
+    news.into_iter().for_each(News::spread);
 }
