@@ -44,7 +44,7 @@ fn features(metadata: &str) -> Option<Vec<String>> {
 const BARE_LIBRARY: &str = "check --package seawall --no-default-features";
 
 /// Workspaces of their own, each with its own lock file.
-const APART: [&str; 3] = ["core-nostd", "fuzz", "bench/peers"];
+const APART: [&str; 4] = ["core-nostd", "fuzz", "loom", "bench/peers"];
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ mod coverage;
 mod flaky;
 mod fuzz;
 mod lint;
+mod loom;
 mod mutants;
 mod planted;
 mod promises;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(long)]
         target: Option<String>,
     },
+    /// Have threads meet at every point of the lock around machines, in each order.
+    Loom,
     /// Tell how much of each file the tests reach.
     Coverage,
 }
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Mutants { file: None, .. } => planted::run(),
         Command::Flaky => flaky::run(),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
+        Command::Loom => loom::run(),
         Command::Coverage => coverage::run(),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

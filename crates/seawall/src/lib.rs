@@ -140,6 +140,7 @@ mod run;
 mod shared;
 mod shell;
 pub mod snapshot;
+mod sync;
 mod typed;
 
 pub use builder::PolicyBuilder;

@@ -14,16 +14,15 @@ use std::{
     fmt,
     hash::{BuildHasher, Hash, RandomState},
     mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
     task::Waker,
 };
 
 use seawall_core::{Draw, Draws, Gate, Instant, Line, Numbered, Parts};
 
-use crate::observe::Teller;
+use crate::{
+    observe::Teller,
+    sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
+};
 
 /// Machines that live behind one mutex.
 pub trait Machines: Send {
