@@ -1,11 +1,12 @@
 //! One way of doing the work of a row, and what so many calls of it cost.
 //!
 //! ```text
-//!   sample   a fresh thread (or two at once): warm up ▸ check ▸ all here? ▸ clock ▸ so many calls ▸ clock ▸ check
+//!   sample   a fresh thread (or two at once): warm up ▸ all here? ▸ clock ▸ so many calls ▸ clock ▸ one more
+//!            looked at             every answer                     none, counted                    its answer
 //! ```
 //!
-//! A check looks at the answer of one more call: in every round every contender did what its row says, and a refusal
-//! was the one that is named.
+//! To look at an answer would cost what is measured. So those before and after are: a refusal is the one that is
+//! named. And in between ours counts by itself how calls end: as many more as were made have ended as the row says.
 //!
 //! Calls run on tokio's current-thread runtime, because timers need one, but a call that says "pending" is at
 //! once asked again: the operation wakes itself, and a turn of the scheduler, the same for all, would only hide
@@ -32,9 +33,11 @@ pub(crate) struct Contender {
     /// Makes what one thread runs.
     start: Box<dyn Fn() -> Calls + Send + Sync>,
     calls_min: u64,
+    /// How many calls have ended as the row says, if it knows.
+    ended: Option<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
 
-/// Makes so many calls and tells what they cost.
+/// Makes so many calls and tells what they cost; then one more, and looks at its answer.
 type Calls = Box<dyn FnMut(u64) -> Cost>;
 
 /// What some calls cost one thread.
@@ -75,7 +78,7 @@ impl Contender {
                 }))
             })
         };
-        Self { name, start: Box::new(start), calls_min: 1 }
+        Self { name, start: Box::new(start), calls_min: 1, ended: None }
     }
 
     /// Calls a function whose answer, printed, contains `expected`.
@@ -99,7 +102,7 @@ impl Contender {
                 cost
             })
         };
-        Self { name, start: Box::new(start), calls_min: 1 }
+        Self { name, start: Box::new(start), calls_min: 1, ended: None }
     }
 
     /// Calls a future and times each call: its figure is what 99 of 100 calls do not exceed. A pending call leaves the
@@ -131,16 +134,37 @@ impl Contender {
                 })
             })
         };
-        Self { name, start: Box::new(start), calls_min: TAIL_CALLS_MIN }
+        Self { name, start: Box::new(start), calls_min: TAIL_CALLS_MIN, ended: None }
+    }
+
+    /// Counts by itself how many calls have ended as the row says.
+    #[must_use]
+    pub(crate) fn counting(mut self, ended: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.ended = Some(Box::new(ended));
+        self
     }
 
     /// So many calls on each of so many threads at once.
     pub(crate) fn sample(&self, threads: usize, calls: u64) -> Vec<Cost> {
+        let ended = || self.ended.as_ref().map(|ended| ended());
+        let warm_up = calls.min(WARM_UP);
+        let before = ended();
+        let costs = self.run(threads, warm_up, calls);
+        if let Some((before, after)) = before.zip(ended()) {
+            let made = threads as u64 * (warm_up + calls + 1);
+            assert_eq!(after - before, made, "{}: some calls ended in another way", self.name);
+        }
+        costs
+    }
+
+    fn run(&self, threads: usize, warm_up: u64, calls: u64) -> Vec<Cost> {
         // Not a barrier that sleeps: the first to wake would be done before the last one runs.
         let arrived = AtomicUsize::new(0);
         let one = || {
             let mut run = (self.start)();
-            run(calls.min(WARM_UP));
+            for _ in 0..warm_up {
+                run(0);
+            }
             arrived.fetch_add(1, Ordering::AcqRel);
             while arrived.load(Ordering::Acquire) < threads {
                 spin_loop();
@@ -166,7 +190,11 @@ impl Contender {
     }
 }
 
+/// Not a number if nothing was measured.
 fn exceeded_by_one_in_a_hundred(took: &mut [u64]) -> f64 {
+    if took.is_empty() {
+        return f64::NAN;
+    }
     let rank = (took.len() * 99).div_ceil(100).saturating_sub(1);
     *took.select_nth_unstable(rank).1 as f64
 }
@@ -215,6 +243,8 @@ const WARM_UP: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::operation::Operation;
 
@@ -248,9 +278,37 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_the_row_does_not_name_is_noticed() {
-        let other = Contender::blocking("other", "false", || || true);
-        let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.sample(1, 1)));
-        assert!(noticed.is_err());
+    fn an_answer_that_the_row_does_not_name_is_noticed_first_or_last_or_in_the_warm_up() {
+        // Four before, four that are not looked at, and one more.
+        for wrong in [0, 3, 8] {
+            let other = Contender::blocking("other", "true", move || {
+                let mut call = 0..;
+                move || call.next() != Some(wrong)
+            });
+            assert!(panics(|| other.sample(1, 4)), "call {wrong}");
+        }
+    }
+
+    #[test]
+    fn every_call_that_is_measured_is_counted_and_one_that_ended_in_another_way_is_noticed() {
+        for (threads, wrong) in [(1, 1_000), (1, 6), (2, 1_000), (2, 6)] {
+            let calls = Arc::new(AtomicUsize::new(0));
+            let ended = calls.clone();
+            let contender = Contender::blocking("some", "()", move || {
+                let calls = calls.clone();
+                let mut call = 0..;
+                move || {
+                    if call.next() != Some(wrong) {
+                        calls.fetch_add(1, Ordering::AcqRel);
+                    }
+                }
+            });
+            let contender = contender.counting(move || ended.load(Ordering::Acquire) as u64);
+            assert_eq!(panics(|| contender.sample(threads, 4)), wrong == 6, "{threads} threads");
+        }
+    }
+
+    fn panics<T>(work: impl FnOnce() -> T) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
     }
 }

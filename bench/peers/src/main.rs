@@ -45,6 +45,9 @@ struct Flags {
     /// Also write everything that was seen to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also write the medians to this file, as a table for a page.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Fail if any bar is missed.
     #[arg(long)]
     strict: bool,
@@ -69,11 +72,15 @@ fn main() -> ExitCode {
         eprintln!("no row is named like `{wanted}`; there are {names}");
         return ExitCode::FAILURE;
     }
-    if let Some(file) = &flags.json
-        && let Err(error) = fs::write(file, format!("{:#}\n", table::json(&seen, effort)))
-    {
-        eprintln!("{}: {error}", file.display());
-        return ExitCode::FAILURE;
+    let texts = [
+        flags.json.as_ref().map(|file| (file, format!("{:#}\n", table::json(&seen, effort)))),
+        flags.markdown.as_ref().map(|file| (file, table::markdown(&seen))),
+    ];
+    for (file, text) in texts.into_iter().flatten() {
+        if let Err(error) = fs::write(file, text) {
+            eprintln!("{}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
     }
     let missed = seen.iter().map(Seen::missed).sum::<usize>();
     println!("\n{missed} missed of {} bars", seen.iter().map(Seen::bars).sum::<usize>());

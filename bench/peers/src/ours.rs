@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use seawall::{
     Algorithm, BulkheadConfig, CircuitBreakerConfig, Error, Policy, PolicyConfig, Rate,
-    RateLimitConfig, Ratio, RetryConfig, TimeoutConfig,
+    RateLimitConfig, Ratio, RetryConfig, TimeoutConfig, core::Tally,
 };
 
 use crate::{
@@ -96,15 +96,18 @@ impl Ours {
         })
     }
 
-    /// Every pattern, no retry earned, and a breaker that failures do not open. A budget begins with three retries; the first
-    /// call spends them.
+    /// Every pattern, no retry earned nor left, and a breaker that failures do not open.
     pub(crate) fn exhausted() -> Self {
         let base_delay = Duration::from_millis(1);
         let retry = RetryConfig { budget: Ratio::ZERO, base_delay, ..RetryConfig::default() };
         let failures = u32::MAX;
         let breaker = CircuitBreakerConfig { failures, ..CircuitBreakerConfig::default() };
         let full = full(wide(Algorithm::TokenBucket));
-        Self::with(PolicyConfig { retry: Some(retry), circuit_breaker: Some(breaker), ..full })
+        let ours =
+            Self::with(PolicyConfig { retry: Some(retry), circuit_breaker: Some(breaker), ..full });
+        // One call spends the three retries that a budget begins with.
+        drop(alone(ours.call(Operation::Failing)));
+        ours
     }
 
     pub(crate) fn call(
@@ -128,6 +131,12 @@ impl Ours {
         operation: Operation,
     ) -> impl Future<Output = Result<u64, Error<Broken>>> {
         self.0.call().deadline(Duration::ZERO).run(move || operation.run())
+    }
+
+    /// Tells how many calls have ended so.
+    pub(crate) fn ended(&self, so: fn(&Tally) -> u64) -> impl Fn() -> u64 + use<> {
+        let policy = self.0.clone();
+        move || so(&policy.counts().calls)
     }
 
     /// The policy itself.

@@ -18,6 +18,8 @@ mod stack;
 
 use std::time::Duration;
 
+use seawall::core::Tally;
+
 use crate::{contender::Contender, floor::Floor, operation::Operation, ours::Ours};
 
 /// Contenders that do the same work.
@@ -93,11 +95,32 @@ fn floor(operation: Operation) -> Contender {
     })
 }
 
-fn ours(name: &'static str, ours: Ours, expected: &'static str, operation: Operation) -> Contender {
-    Contender::new(name, expected, move || {
+/// How every call of ours ends in a row.
+struct End {
+    /// The answer, printed, contains this.
+    printed: &'static str,
+    counted: fn(&Tally) -> u64,
+}
+
+const WELL: End = End { printed: ANSWERED, counted: |calls| calls.succeeded };
+
+/// Refused before anything ran.
+const fn refused(printed: &'static str) -> End {
+    End { printed, counted: |calls| calls.refused }
+}
+
+/// Failed, and not repeated.
+const fn failed(printed: &'static str) -> End {
+    End { printed, counted: |calls| calls.failed }
+}
+
+fn ours(name: &'static str, ours: Ours, end: End, operation: Operation) -> Contender {
+    let ended = ours.ended(end.counted);
+    Contender::new(name, end.printed, move || {
         let ours = ours.clone();
         async move || ours.call(operation).await
     })
+    .counting(ended)
 }
 
 #[cfg(test)]

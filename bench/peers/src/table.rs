@@ -1,6 +1,6 @@
-//! What was seen, as a table for people and as JSON for programs.
+//! What was seen: as tables for a terminal, as one table for a page, and as JSON for programs.
 
-use std::fmt;
+use std::{fmt, iter::once};
 
 use serde_json::{Value, json};
 
@@ -66,6 +66,29 @@ impl Seen {
         found.map_or(f64::NAN, |(_, figures)| figure(figures))
     }
 
+    fn markdown(&self) -> String {
+        let beside = |(name, figures): &(&str, Figures)| {
+            let (median, ratio) = (figures.median, self.ratio(OURS, name));
+            format!("{name} {median:.1} ({ratio:.2})")
+        };
+        let others = self.figures.iter().filter(|(name, _)| *name != OURS).map(beside);
+        let missed =
+            self.judged().filter(|judged| !judged.passed()).map(|judged| judged.to_string());
+        let missed = missed.collect::<Vec<_>>().join("; ");
+        let bars = match (self.bars(), &*missed) {
+            (0, _) => "none",
+            (_, "") => "pass",
+            (_, missed) => missed,
+        };
+        format!(
+            "| {} | {:.1} | {} | {} | {bars} |\n",
+            self.row.name,
+            self.of(OURS, |figures| figures.median),
+            each(self.of(OURS, |figures| figures.allocations)),
+            others.collect::<Vec<_>>().join(", "),
+        )
+    }
+
     fn json(&self) -> Value {
         let contenders = self.figures.iter().map(|(name, figures)| {
             json!({
@@ -109,6 +132,13 @@ impl Judged {
     }
 }
 
+/// Everything that was seen, as a table for a page: medians in nanoseconds, and in brackets ours to them.
+pub(crate) fn markdown(rows: &[Seen]) -> String {
+    let lines = rows.iter().map(Seen::markdown);
+    let head = "| row | seawall | allocations | beside it (seawall to it) | bars |\n| --- | --- | --- | --- | --- |\n";
+    once(head.to_owned()).chain(lines).collect()
+}
+
 /// Everything that was seen.
 pub(crate) fn json(rows: &[Seen], effort: Effort) -> Value {
     json!({
@@ -128,8 +158,7 @@ impl fmt::Display for Seen {
         )?;
         for (name, figures) in &self.figures {
             let Figures { best, median, allocations, rounds: _ } = figures;
-            let allocations =
-                if *allocations == 0.0 { "0".to_owned() } else { format!("{allocations:.2}") };
+            let allocations = each(*allocations);
             let (ratio, at_best) = (self.ratio(OURS, name), self.best_ratio(OURS, name));
             write!(f, "  {name:20}{best:>12.1}{median:>12.1}{allocations:>14}")?;
             writeln!(f, "{ratio:>18.2}{at_best:>10.2}")?;
@@ -145,6 +174,11 @@ impl fmt::Display for Seen {
         }
         Ok(())
     }
+}
+
+/// Of allocations, none is exactly none.
+fn each(allocations: f64) -> String {
+    if allocations == 0.0 { "0".to_owned() } else { format!("{allocations:.2}") }
 }
 
 impl fmt::Display for Judged {
@@ -210,6 +244,16 @@ a-row: something
 ";
         assert_eq!(seen().to_string(), expected);
         assert_eq!((seen().bars(), seen().missed()), (4, 1));
+    }
+
+    #[test]
+    fn the_page_says_the_same_in_a_line_for_each_row() {
+        let expected = "\
+| row | seawall | allocations | beside it (seawall to it) | bars |
+| --- | --- | --- | --- | --- |
+| a-row | 60.0 | 0 | floor 40.0 (1.50), peer 80.0 (0.75) | MISS  at most 0.6 x peer: 0.75 |
+";
+        assert_eq!(markdown(&[seen()]), expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use seawall::{
 };
 use tower_resilience::{circuitbreaker::SlidingWindowType, ratelimiter::WindowType};
 
-use super::{ANSWERED, ATTEMPT, Bar, FLOOR, OURS, Row, floor, ours, times};
+use super::{ANSWERED, ATTEMPT, Bar, FLOOR, OURS, Row, WELL, floor, ours, times};
 use crate::{
     contender::Contender,
     operation::Operation::Ready,
@@ -111,7 +111,7 @@ const fn row(
 }
 
 fn alone(config: PolicyConfig) -> Vec<Contender> {
-    vec![floor(Ready), ours(OURS, Ours::with(config), ANSWERED, Ready)]
+    vec![floor(Ready), ours(OURS, Ours::with(config), WELL, Ready)]
 }
 
 /// The component, asked before the operation and told how it went.

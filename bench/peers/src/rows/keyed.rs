@@ -1,7 +1,8 @@
-//! A limit for each of a hundred thousand keys: find the key's own, take one token, `now` given.
+//! What each of a hundred thousand keys has of its own: a limit, `now` given, or a whole policy.
 //!
 //! Keys are called up at random, so most of the time goes into waiting for memory. governor's maps keep every key for ever; ours has
-//! a bound, and moves the key to the young end of a list on the way.
+//! a bound, and moves the key to the young end of a list on the way. By hand, a policy is found in a map behind one mutex, and
+//! cloned to be used outside of it.
 
 use std::{
     collections::HashMap,
@@ -10,23 +11,86 @@ use std::{
 
 use governor::{NotUntil, RateLimiter, nanos::Nanos};
 use seawall::{
-    Algorithm, Keyed,
+    Algorithm, Keyed, Policy,
     core::{self, Admission, Draws, Instant, Priority},
 };
 
 use super::{
-    Bar, FLOOR, OURS, Row,
+    BY_HAND, Bar, FLOOR, OURS, Row, WELL,
     machines::{Given, STEP},
 };
-use crate::{contender::Contender, ours::wide, singles::wide_quota};
+use crate::{
+    by_hand::ByHand,
+    contender::Contender,
+    floor::Floor,
+    operation::Operation,
+    ours::{full, wide},
+    singles::wide_quota,
+};
 
-pub(super) const ROWS: &[Row] = &[Row {
-    name: "keyed",
-    holds: "a token bucket for each of 100 000 keys, `now` given",
-    threads: 1,
-    bars: &[Bar::NoAllocation],
-    contenders: || vec![floor(), ours(), dash_map(), hash_map()],
-}];
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        name: "keyed",
+        holds: "a token bucket for each of 100 000 keys, `now` given",
+        threads: 1,
+        bars: &[Bar::NoAllocation],
+        contenders: || vec![floor(), ours(), dash_map(), hash_map()],
+    },
+    Row {
+        name: "keyed-policy",
+        holds: "as full-ready, a policy for each of 100 000 keys",
+        threads: 1,
+        bars: &[Bar::NoAllocation],
+        contenders: || vec![each_floor(), each_ours(), each_by_hand()],
+    },
+];
+
+/// The way to a key's own, and then that of every call.
+fn each_floor() -> Contender {
+    let own = Mutex::new(copied().map(|key| (key, Floor::new())).collect::<HashMap<_, _>>());
+    let own = Arc::new(own);
+    Contender::new(FLOOR, WELL.printed, move || {
+        let (own, mut next) = (own.clone(), scattered());
+        async move || {
+            let floor = found(&own, next());
+            floor.call(Operation::Ready).await
+        }
+    })
+}
+
+fn each_ours() -> Contender {
+    let config = full(wide(Algorithm::TokenBucket));
+    let each = Policy::builder("ours").config(config).per_key::<Key>(COUNT as u32).build();
+    let each = each.expect("the settings are valid");
+    for key in KEYS.iter() {
+        drop(each.key(&**key));
+    }
+    let counting = each.clone();
+    Contender::new(OURS, WELL.printed, move || {
+        let (each, mut next) = (each.clone(), scattered());
+        async move || each.key(&**next()).run(|| Operation::Ready.run()).await
+    })
+    .counting(move || {
+        assert_eq!(counting.snapshot().overflowed, 0, "every key has its own");
+        (WELL.counted)(&counting.counts().calls)
+    })
+}
+
+fn each_by_hand() -> Contender {
+    let own = Mutex::new(copied().map(|key| (key, ByHand::new())).collect::<HashMap<_, _>>());
+    let own = Arc::new(own);
+    Contender::new(BY_HAND, WELL.printed, move || {
+        let (own, mut next) = (own.clone(), scattered());
+        async move || {
+            let by_hand = found(&own, next());
+            by_hand.full(Operation::Ready).await
+        }
+    })
+}
+
+fn found<V: Clone>(own: &Mutex<HashMap<Key, V>>, key: &str) -> V {
+    own.lock().unwrap_or_else(PoisonError::into_inner)[key].clone()
+}
 
 fn floor() -> Contender {
     let map: HashMap<Key, u64> = copied().map(|key| (key, 0)).collect();

@@ -15,7 +15,7 @@ use std::{
 
 use seawall::{Algorithm, BulkheadConfig, PolicyConfig};
 
-use super::{ANSWERED, Bar, OURS, PATIENCE, PLACES, Row, times};
+use super::{Bar, OURS, PATIENCE, PLACES, Row, WELL, times};
 use crate::{
     contender::Contender,
     operation::{Broken, Operation},
@@ -43,7 +43,8 @@ pub(super) const ROWS: &[Row] = &[
 
 fn tasks(name: &'static str, hung: bool) -> Contender {
     let b = Ours::full();
-    Contender::tail(name, ANSWERED, async move || {
+    let ended = b.ended(WELL.counted);
+    Contender::tail(name, WELL.printed, async move || {
         let a = patient(BulkheadConfig::default());
         for _ in 0..if hung { PLACES + 196 } else { 0 } {
             let a = a.clone();
@@ -54,11 +55,13 @@ fn tasks(name: &'static str, hung: bool) -> Contender {
         let b = b.clone();
         async move || b.call(Operation::PendingOnce).await
     })
+    .counting(ended)
 }
 
 fn threads(name: &'static str, hung: bool) -> Contender {
     let b = Ours::full();
-    Contender::tail(name, ANSWERED, async move || {
+    let ended = b.ended(WELL.counted);
+    Contender::tail(name, WELL.printed, async move || {
         let a = hung.then(Hung::new);
         let b = b.clone();
         async move || {
@@ -66,6 +69,7 @@ fn threads(name: &'static str, hung: bool) -> Contender {
             b.policy().run_pooled(|| Ok::<_, Broken>(42))
         }
     })
+    .counting(ended)
 }
 
 /// Threads that hang in a policy until this is dropped.

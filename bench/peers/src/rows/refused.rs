@@ -9,7 +9,7 @@
 use seawall::Algorithm;
 use tower_resilience::ratelimiter::WindowType;
 
-use super::{ANSWERED, Bar, OURS, Row, ours, times};
+use super::{Bar, OURS, Row, WELL, failed, ours, refused, times};
 use crate::{
     by_hand::ByHand,
     contender::Contender,
@@ -61,13 +61,13 @@ pub(super) const ROWS: &[Row] = &[
     }),
     row("refused-late", "as full-ready, by a caller whose deadline has passed", || {
         let late = Ours::full();
-        vec![
-            ours(OWN_SUCCESS, Ours::full(), ANSWERED, Ready),
-            Contender::new(OURS, "Deadline, reason: TooLate", move || {
-                let late = late.clone();
-                async move || late.call_too_late(Ready).await
-            }),
-        ]
+        let end = refused("Deadline, reason: TooLate");
+        let ended = late.ended(end.counted);
+        let late = Contender::new(OURS, end.printed, move || {
+            let late = late.clone();
+            async move || late.call_too_late(Ready).await
+        });
+        vec![ours(OWN_SUCCESS, Ours::full(), WELL, Ready), late.counting(ended)]
     }),
     Row {
         name: "refused-budget",
@@ -76,13 +76,17 @@ pub(super) const ROWS: &[Row] = &[
         bars: &[Bar::Above { base: NOT_RETRIED, other: OWN_SUCCESS, bar: 0.7 }],
         contenders: || {
             let once = Ours::exhausted();
+            let end = failed("stopped: Some(NotRepeatable)");
+            let ended = once.ended(end.counted);
+            let once = Contender::new(NOT_RETRIED, end.printed, move || {
+                let once = once.clone();
+                async move || once.call_once(Failing).await
+            });
+            let end = failed("RetryBudget, reason: Exhausted");
             vec![
-                ours(OWN_SUCCESS, Ours::full(), ANSWERED, Ready),
-                Contender::new(NOT_RETRIED, "stopped: Some(NotRepeatable)", move || {
-                    let once = once.clone();
-                    async move || once.call_once(Failing).await
-                }),
-                ours(OURS, Ours::exhausted(), "RetryBudget, reason: Exhausted", Failing),
+                ours(OWN_SUCCESS, Ours::full(), WELL, Ready),
+                once.counting(ended),
+                ours(OURS, Ours::exhausted(), end, Failing),
             ]
         },
     },
@@ -93,8 +97,8 @@ const fn row(name: &'static str, holds: &'static str, contenders: fn() -> Vec<Co
     Row { name, holds, threads: 1, bars: BARS, contenders }
 }
 
-fn beside_success(success: Ours, refused: Ours, expected: &'static str) -> Vec<Contender> {
-    vec![ours(OWN_SUCCESS, success, ANSWERED, Ready), ours(OURS, refused, expected, Ready)]
+fn beside_success(success: Ours, bad: Ours, printed: &'static str) -> Vec<Contender> {
+    vec![ours(OWN_SUCCESS, success, WELL, Ready), ours(OURS, bad, refused(printed), Ready)]
 }
 
 fn limited(algorithm: Algorithm) -> Vec<Contender> {

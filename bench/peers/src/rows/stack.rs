@@ -1,6 +1,6 @@
 //! All patterns together, and four of them: what a call costs when nothing goes wrong.
 
-use super::{ANSWERED, BY_HAND, Bar, FLOOR, OURS, Row, TOWER_RESILIENCE, floor, ours, times};
+use super::{ANSWERED, BY_HAND, Bar, FLOOR, OURS, Row, TOWER_RESILIENCE, WELL, floor, ours, times};
 use crate::{
     by_hand::ByHand, contender::Contender, operation::Operation, ours::Ours, tower_resilience,
 };
@@ -27,7 +27,7 @@ pub(super) const ROWS: &[Row] = &[
             let by_hand = ByHand::new();
             vec![
                 floor(Operation::Ready),
-                ours(OURS, Ours::four(), ANSWERED, Operation::Ready),
+                ours(OURS, Ours::four(), WELL, Operation::Ready),
                 Contender::new(BY_HAND, ANSWERED, move || {
                     let by_hand = by_hand.clone();
                     async move || by_hand.four(Operation::Ready).await
@@ -56,7 +56,7 @@ fn full(operation: Operation) -> Vec<Contender> {
     let by_hand = ByHand::new();
     vec![
         floor(operation),
-        ours(OURS, Ours::full(), ANSWERED, operation),
+        ours(OURS, Ours::full(), WELL, operation),
         by_hand.contender(ANSWERED, operation),
         tower_resilience::contender(tower_resilience::full(), ANSWERED, operation),
     ]
