@@ -34,7 +34,8 @@ where
         action = match action {
             Action::Start { attempt } => {
                 let started = now;
-                let answered = guard.watched(|call| operation(Attempt::of(call, started)));
+                let running = guard.attempt(started);
+                let answered = guard.watched(|| operation(running));
                 now = guard.clock().now();
                 let verdict = classify.classify(&answered);
                 if verdict.outcome != Outcome::Success {

@@ -10,6 +10,7 @@ use seawall_core::{
 
 use crate::{
     AnyKey, Clock, Part, PerKeyBuilder, Policy, PolicyConfig, PolicyMachines, RetryOn,
+    attempt::KeptLimits,
     observe::{Stream, Teller},
     policy::Inner,
     pooled::Pool,
@@ -149,8 +150,9 @@ impl PolicyBuilder {
             Some(part) => part.0.pool.clone(),
             None => Arc::new(Pool::new(name.clone())),
         };
+        let limits = KeptLimits::new(config.timeout.as_ref());
         let shared = shared.any().then(|| Box::new(shared));
-        Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool, shared })))
+        Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool, limits, shared })))
     }
 
     /// What there is of a policy beside its machines.

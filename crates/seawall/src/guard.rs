@@ -14,7 +14,7 @@ use std::{
 use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Shared, Verdict};
 
 use crate::{
-    Clock, Deadline,
+    Attempt, Clock, Deadline, StepLimits,
     clock::{Parker, Timer},
     deadline::{enter, inherited},
 };
@@ -30,6 +30,12 @@ pub trait Driven: Shared {
 
     /// Forgets that waker again. See [`Shell::forget`](crate::Shell::forget).
     fn forget(&self, line: Line, place: usize);
+
+    /// The limits on the steps of an attempt, for operations that ask for them. Default none.
+    #[inline]
+    fn limits(&self) -> StepLimits {
+        StepLimits::NONE
+    }
 }
 
 impl<S: Driven> Driven for &S {
@@ -44,6 +50,11 @@ impl<S: Driven> Driven for &S {
 
     fn forget(&self, line: Line, place: usize) {
         (**self).forget(line, place);
+    }
+
+    #[inline]
+    fn limits(&self) -> StepLimits {
+        (**self).limits()
     }
 }
 
@@ -119,6 +130,12 @@ impl<S: Driven> Guard<S> {
         &self.call
     }
 
+    /// The attempt it has just started, for its operation.
+    #[inline]
+    pub(crate) fn attempt(&self, started: Instant) -> Attempt<Pick<S>> {
+        Attempt::of(&self.call, started, self.shared.limits(), self.clock().clone())
+    }
+
     /// The deadline of what runs for the call.
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline::of(self.clock(), self.call.give_up_at())
@@ -126,10 +143,10 @@ impl<S: Driven> Guard<S> {
 
     /// Runs the operation's own code, under the call's deadline.
     #[inline]
-    pub(crate) fn watched<R>(&mut self, code: impl FnOnce(&Call<Pick<S>>) -> R) -> R {
+    pub(crate) fn watched<R>(&mut self, code: impl FnOnce() -> R) -> R {
         let _entered = enter(self.shared.clock(), self.call.give_up_at());
         self.in_operation = true;
-        let result = code(&self.call);
+        let result = code();
         self.in_operation = false;
         result
     }

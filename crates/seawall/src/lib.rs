@@ -4,6 +4,7 @@
 //!   doors     component one pattern by itself, driven by hand or around an operation
 //!             caller    run · run_held · run_blocking, and what one caller knows
 //!   engine    run       the async driver      blocking   the same on a thread
+//!             attempt   what an operation is told, and limits on its steps
 //!             guard     gives everything back, whatever happens
 //!             deadline  by when what runs now must end, and how calls inside it inherit that
 //!   judging   classify  what an answer means  error      what the caller reads
@@ -113,6 +114,7 @@
 //! of it by name. [`Policy::force`] overrides a breaker until [`Policy::release`]. What each refusal and figure means,
 //! and what to do, is in the project's pages: `docs/policy.md`, and one for each pattern beside it.
 
+mod attempt;
 mod blocking;
 mod builder;
 mod caller;
@@ -143,6 +145,7 @@ pub mod snapshot;
 mod sync;
 mod typed;
 
+pub use attempt::{Attempt, LimitPassed, ReadStream, StepLimits};
 pub use builder::PolicyBuilder;
 pub use caller::{Caller, Protection, Report};
 pub use classify::{ByStatus, Classify, Plain, Status};
@@ -164,7 +167,7 @@ pub use pooled::PoolSnapshot;
 pub use registry::{Difference, Kind, Registry, RegistryError, Setting};
 pub use reload::Reloaded;
 pub use retry_on::RetryOn;
-pub use run::{Attempt, Ending, run_held};
+pub use run::{Ending, run_held};
 pub use seawall_core as core;
 pub use seawall_core::{
     Algorithm, BulkheadConfig, CircuitBreakerConfig, Invalid, Jitter, Override, Priority, Rate,

@@ -33,6 +33,7 @@ pub use self::{
 };
 use crate::{
     Clock, PolicyConfig, Reloaded,
+    attempt::KeptLimits,
     observe::{Events, Stream},
     pooled::{Pool, PoolSnapshot},
     shell::Shell,
@@ -70,6 +71,7 @@ struct Inner<K: AnyKey> {
     stream: Stream,
     shell: Shell<KeyedMachines<K>>,
     pool: Arc<Pool>,
+    limits: KeptLimits,
 }
 
 impl<K: AnyKey> PerKey<K> {
@@ -162,6 +164,7 @@ impl<K: AnyKey> PerKey<K> {
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
         let reloaded = self.0.shell.with(|machines| machines.reload(config, seed, now));
+        self.0.limits.set(config.timeout.as_ref());
         // Whoever waits looks for itself whether it still has to.
         self.0.shell.wake_all();
         reloaded

@@ -17,6 +17,7 @@ use seawall_core::{
 
 use crate::{
     Attempt, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig, Typed,
+    attempt::{KeptLimits, StepLimits},
     caller::{Caller, Protection},
     observe::{Events, Stream},
     pooled::{Job, Pool, PoolSnapshot},
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) stream: Stream,
     pub(crate) shell: Shell<PolicyMachines>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) limits: KeptLimits,
     /// Parts that are others' too; `None` if all are its own.
     pub(crate) shared: Option<Box<Handles>>,
 }
@@ -298,6 +300,11 @@ impl Driven for Policy {
 
     fn forget(&self, line: Line, place: usize) {
         self.line(line).0.shell.forget((), line, place);
+    }
+
+    #[inline]
+    fn limits(&self) -> StepLimits {
+        self.whose(|shared| shared.timeout.as_ref()).0.limits.now()
     }
 }
 

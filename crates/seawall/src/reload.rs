@@ -58,6 +58,7 @@ impl Policy {
         let seed = self.0.shell.draw().below(u64::MAX);
         // Whoever waits in a line that goes is let out of it first, and told.
         self.0.shell.change((), now, |machines| machines.open_lines(config, now))?;
+        self.0.limits.set(config.timeout.as_ref());
         self.0.shell.change((), now, |machines| {
             let reloaded = machines.reload(config, plan, seed, now);
             if handles.is_some_and(|handles| handles.budget.is_some()) {

@@ -20,42 +20,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use seawall_core::{Action, Ask, Call, Event, Finish, Gate, Instant, Outcome, Verdict};
+use seawall_core::{Action, Ask, Event, Finish, Gate, Instant, Outcome, Verdict};
 
 use crate::{
-    Attempted, Classify, Driven, Ended, History,
+    Attempt, Attempted, Classify, Driven, Ended, History,
     clock::Timer,
     guard::{Guard, Held},
 };
-
-/// One attempt, as its operation sees it.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Attempt<P = ()> {
-    /// Counted from 1.
-    pub number: u8,
-    /// Where it goes, as the gate numbers it.
-    pub pick: Option<P>,
-    /// When it started.
-    pub started: Instant,
-    /// When the whole call ends; [`Instant::NEVER`] without a deadline.
-    pub give_up_at: Instant,
-}
-
-impl<P: Copy + PartialEq> Attempt<P> {
-    /// The attempt a call has just started.
-    #[inline]
-    pub(crate) fn of(call: &Call<P>, started: Instant) -> Self {
-        let number = call.attempt();
-        Self { number, pick: call.picked(number), started, give_up_at: call.give_up_at() }
-    }
-
-    /// How much time the call has left from the start of this attempt; `None` without a deadline.
-    #[must_use]
-    pub fn remaining(&self) -> Option<Duration> {
-        (self.give_up_at != Instant::NEVER).then(|| self.give_up_at.since(self.started))
-    }
-}
 
 /// How a call ended: the last attempt's answer, if one was answered last, and the core's word on it.
 #[derive(Debug)]
@@ -208,7 +179,7 @@ where
             let end = match ready!(hear(guard, this.future.as_mut(), this.timer, cx)) {
                 Heard::Answer(answer) => {
                     let now = guard.clock().now();
-                    guard.watched(|_| this.future.set(None));
+                    guard.watched(|| this.future.set(None));
                     let verdict = this.classify.classify(&answer);
                     if verdict.outcome == Outcome::Success {
                         let action = guard.on(D::event(guard.call().attempt(), verdict), now);
@@ -254,7 +225,8 @@ where
         let mut this = self.project();
         if let Some(guard) = this.guard {
             let operation = this.operation;
-            this.future.set(Some(guard.watched(|call| operation(Attempt::of(call, now)))));
+            let attempt = guard.attempt(now);
+            this.future.set(Some(guard.watched(|| operation(attempt))));
         }
     }
 
@@ -289,7 +261,7 @@ where
                     let mut this = self.as_mut().project();
                     *this.answer = None;
                     let guard = this.guard.as_mut()?;
-                    guard.watched(|_| this.future.set(None));
+                    guard.watched(|| this.future.set(None));
                     guard.on(Event::Cancelled { attempt }, now)
                 }
                 Action::Done(finish) => {
@@ -328,7 +300,7 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     if let Some(running) = future.as_pin_mut()
-        && let Poll::Ready(answer) = guard.watched(|_| running.poll(cx))
+        && let Poll::Ready(answer) = guard.watched(|| running.poll(cx))
     {
         return Poll::Ready(Heard::Answer(answer));
     }
@@ -362,7 +334,7 @@ mod tests {
     };
 
     #[test]
-    fn a_ready_operation_costs_two_readings_of_the_clock() {
+    fn a_ready_operation_costs_two_readings_of_the_clock_its_steps_included() {
         let manual = ManualClock::new();
         let policy = Policy::builder("orders")
             .deadline(Duration::from_secs(2))
@@ -374,7 +346,14 @@ mod tests {
             .build()
             .unwrap();
         for n in 1..=200 {
-            let mut call = pin!(policy.run(|| ready(Ok::<_, ()>(()))));
+            let steps = |attempt: Attempt| {
+                let connecting = attempt.connect(ready(()));
+                async move {
+                    connecting.await?;
+                    attempt.read(ready(())).await
+                }
+            };
+            let mut call = pin!(policy.run_with(steps));
             assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
             assert_eq!(manual.reads(), 2 * n);
         }

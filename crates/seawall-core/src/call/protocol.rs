@@ -127,7 +127,7 @@ pub enum Line {
     Bulkhead,
 }
 
-/// A limit on time that can end an attempt.
+/// A limit on time that can end an attempt, or one step of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -137,6 +137,10 @@ pub enum Limit {
     Learned,
     /// The deadline of the whole call.
     Deadline,
+    /// The configured limit on connecting, kept by the operation.
+    Connect,
+    /// The configured limit on the silence before a read, kept by the operation.
+    Read,
 }
 
 impl Limit {
@@ -147,6 +151,8 @@ impl Limit {
             Self::Attempt => "attempt limit",
             Self::Learned => "learned limit",
             Self::Deadline => "deadline",
+            Self::Connect => "connect limit",
+            Self::Read => "read limit",
         }
     }
 }

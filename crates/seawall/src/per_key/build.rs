@@ -5,7 +5,9 @@ use std::{marker::PhantomData, sync::Arc};
 use seawall_core::{Algorithm, CircuitBreakerConfig, Invalid, RateLimitConfig, Window};
 
 use super::{AnyKey, Inner, PerKey, machines::KeyedMachines};
-use crate::{PolicyBuilder, PolicyConfig, builder::Built, pooled::Pool, shell::Shell};
+use crate::{
+    PolicyBuilder, PolicyConfig, attempt::KeptLimits, builder::Built, pooled::Pool, shell::Shell,
+};
 
 /// Builds a [`PerKey`]. Made by [`PolicyBuilder::per_key`].
 #[derive(Debug)]
@@ -38,7 +40,8 @@ impl<K: AnyKey> PerKeyBuilder<K> {
         let machines = KeyedMachines::new(&config, plan, self.max_keys, seed)?;
         let shell = Shell::new(machines, teller, Some(seed));
         let pool = Arc::new(Pool::new(name.clone()));
-        Ok(PerKey(Arc::new(Inner { name, config, clock, stream, shell, pool })))
+        let limits = KeptLimits::new(config.timeout.as_ref());
+        Ok(PerKey(Arc::new(Inner { name, config, clock, stream, shell, pool, limits })))
     }
 }
 

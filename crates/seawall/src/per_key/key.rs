@@ -12,8 +12,8 @@ use seawall_core::{CircuitBreaker, Draw, Instant, Line, Parts, Phase, Shared, Tr
 
 use super::Inner;
 use crate::{
-    Attempt, Caller, Clock, Driven, Error, Held, Plain, Protection, Typed, keyed::OVERFLOW,
-    pooled::Job,
+    Attempt, Caller, Clock, Driven, Error, Held, Plain, Protection, StepLimits, Typed,
+    keyed::OVERFLOW, pooled::Job,
 };
 
 /// What a key can be. Written out in events, so one that is a secret should be of a type that does not print it.
@@ -183,6 +183,11 @@ impl<K: AnyKey> Driven for Key<K> {
 
     fn forget(&self, line: Line, place: usize) {
         self.shared.shell.forget(self.place, line, place);
+    }
+
+    #[inline]
+    fn limits(&self) -> StepLimits {
+        self.shared.limits.now()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{cell::Cell, future::pending, rc::Rc, time::Duration};
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Clock, Ended, Error, Policy, RetryConfig, TimeoutConfig,
+    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Clock, Ended,
+    Error, Policy, Retry, RetryConfig, TimeoutConfig,
     core::{Limit, Pattern, Phase, Stopped, Verdict},
 };
 
@@ -159,6 +160,38 @@ fn p27_the_deadline_covers_attempts_and_the_waits_between_them() {
     let begun: Vec<_> = late.history.attempts().iter().map(|attempt| attempt.started).collect();
     assert_eq!(begun, [Duration::ZERO, 400 * MS, 900 * MS]);
     assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn f43_every_component_and_every_door_lets_go_of_a_hang_at_the_deadline() {
+    type Hung = Result<(), Error<()>>;
+    let mut world = World::default();
+    let hang = pending::<Result<(), ()>>;
+    let clock = || world.time.clock();
+    let breaker = CircuitBreaker::with_clock("breaker", breaker(), clock()).unwrap();
+    let bulkhead = Bulkhead::with_clock("bulkhead", BulkheadConfig::default(), clock()).unwrap();
+    let retry = Retry::with_clock("retry", RetryConfig::default(), clock()).unwrap();
+    let timeout =
+        AdaptiveTimeout::with_clock("timeout", TimeoutConfig::default(), clock()).unwrap();
+    let policy = world.policy().build().unwrap();
+    let time = world.time.clone();
+    let ended = async move {
+        let let_go = |door: &str, ended: Hung, doors: u32| {
+            let Err(Error::TimedOut(late)) = ended else { panic!("{door}: {ended:?}") };
+            assert_eq!((late.limit, late.after), (Limit::Deadline, SECOND), "{door}");
+            assert_eq!(time.passed(), SECOND * doors, "{door}");
+        };
+        let_go("a breaker", breaker.call().deadline(SECOND).run(hang).await, 1);
+        let_go("a bulkhead", bulkhead.call().deadline(SECOND).run(hang).await, 2);
+        let_go("retries", retry.call().deadline(SECOND).run(hang).await, 3);
+        let_go("a timeout", timeout.call().deadline(SECOND).run(hang).await, 4);
+        let call = || policy.call().deadline(SECOND);
+        let_go("run_with", call().run_with(|_| hang()).await, 5);
+        let_go("run_reported", call().run_reported(|_| hang()).await.0, 6);
+        let_go("run_held", call().run_held(|_| hang()).await.map(|_| ()), 7);
+        assert_nothing_is_left(&policy);
+    };
+    world.block_on(ended);
 }
 
 #[test]

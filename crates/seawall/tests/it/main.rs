@@ -30,5 +30,6 @@ mod registry;
 mod reloading;
 mod retries;
 mod sharing;
+mod steps;
 mod tokio_clock;
 mod world;
