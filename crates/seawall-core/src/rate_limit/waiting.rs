@@ -103,8 +103,7 @@ impl RateLimiter {
         };
         let answer = match answer {
             Admission::No(Refusal { retry_after: Some(wait), .. }) => {
-                // Behind others it is enough that it may go on hoping.
-                let due = if first { now + wait } else { now };
+                let due = now + wait;
                 if due <= give_up_at && now < give_up_at {
                     if let Some(waiting) = self.waiting.as_mut().filter(|_| first) {
                         waiting.look_again_at(place, due);

@@ -102,6 +102,7 @@ fn the_urgent_are_served_first_and_keep_their_reserve() {
     let limiter = RateLimiter::with_clock("searches", config, world.time.clock()).unwrap();
     limiter.try_acquire(6).unwrap();
     assert!(limiter.try_acquire(1).is_err());
+    assert_eq!(limiter.time_until_available(1), Some(100 * MS), "one, and the four it must leave");
     limiter.try_acquire_as(Priority::Critical, 4).unwrap();
     let order = Arc::new(Mutex::new(Vec::new()));
     for class in [Priority::Low, Priority::Normal, Priority::Critical] {

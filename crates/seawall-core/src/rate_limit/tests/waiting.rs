@@ -120,6 +120,32 @@ fn who_gives_up_lets_the_next_one_through() {
 }
 
 #[test]
+fn behind_others_a_wait_ends_at_its_deadline_though_its_own_tokens_are_there() {
+    let mut limiter = empty();
+    let first = ask(&mut limiter, 10, Priority::Normal, 0).unwrap();
+    let small = limiter.admit_or_wait(1, Priority::Normal, at_ms(300), at_ms(0));
+    let Admission::Wait(small) = small else { panic!("{small:?}") };
+    assert_eq!(limiter.due(&small), Some(at_ms(300)));
+    let small = goes(&mut limiter, small, 299).unwrap_err();
+    let late = Refusal::new(Pattern::RateLimit, Reason::TooLate).after(Duration::ZERO);
+    assert_eq!(limiter.claim(small, at_ms(300)), Admission::No(late));
+    assert_eq!((due(&limiter, &first), limiter.snapshot(at_ms(300)).waiting), (Some(1_000), 1));
+}
+
+#[test]
+fn time_ends_no_wait_of_one_who_is_called_up_or_gone() {
+    let mut limiter = empty();
+    let first = ask(&mut limiter, 1, Priority::Normal, 0).unwrap();
+    assert_eq!(limiter.wake_at(), Some(at_ms(100)));
+    assert_eq!(limiter.settle(at_ms(100)), Some(first.place()));
+    assert_eq!(limiter.wake_at(), None, "it is to look now");
+    let first = goes(&mut limiter, first, 99).unwrap_err();
+    assert_eq!(limiter.wake_at(), Some(at_ms(100)));
+    limiter.abandon(first);
+    assert_eq!((limiter.wake_at(), limiter.is_asked()), (None, false));
+}
+
+#[test]
 fn tokens_given_back_call_the_first_one_up() {
     let mut limiter = empty();
     let first = ask(&mut limiter, 5, Priority::Normal, 0).unwrap();

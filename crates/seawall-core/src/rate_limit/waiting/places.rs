@@ -140,3 +140,21 @@ impl Place {
 /// Tells places in this line from those of a shaper.
 const MARK: u32 = 1 << 31;
 const CLASS_BITS: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_of_its_place_however_many_there_have_been() {
+        for bit in 0..60 {
+            for class in Priority::ALL {
+                let place = Place { class, number: 1 << bit };
+                let ticket = place.ticket();
+                assert_eq!(Place::of(&ticket), Some(place));
+                assert!(Place::is_one(ticket.place()));
+            }
+        }
+        assert_eq!(Place::of(&Ticket::new(0, 1)), None, "of a shaper");
+    }
+}
