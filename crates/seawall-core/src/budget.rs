@@ -327,4 +327,13 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn amplification_is_attempts_for_each_first_one() {
+        let mut budget = RetryBudget::new(Ratio::ONE, false);
+        assert!((budget.snapshot().amplification() - 1.0).abs() < 1e-9);
+        (0..4).for_each(|_| budget.deposit(Instant::ORIGIN));
+        assert!(budget.charge(Instant::ORIGIN));
+        assert!((budget.snapshot().amplification() - 1.25).abs() < 1e-9);
+    }
 }

@@ -225,4 +225,17 @@ mod tests {
             "what was told gives its place"
         );
     }
+
+    #[test]
+    fn phases_and_causes_are_told_in_words() {
+        use alloc::string::ToString;
+
+        use Phase::{Closed, Disabled, ForcedClosed, ForcedOpen, HalfOpen, MetricsOnly, Open};
+        let phases = [Closed, Open, HalfOpen, ForcedClosed, ForcedOpen, Disabled, MetricsOnly];
+        let expected = "closed open half_open forced_closed forced_open disabled metrics_only";
+        let told: Vec<_> = phases.iter().map(ToString::to_string).collect();
+        assert_eq!(told.join(" "), expected);
+        assert_eq!(Cause::Failures(5).to_string(), "5 failures in a row");
+        assert_ne!(Cause::ProbeFailed.to_string(), Cause::ProbeExpired.to_string());
+    }
 }

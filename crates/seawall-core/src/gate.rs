@@ -187,4 +187,15 @@ mod tests {
         }
         assert_eq!(gate.unwrap().snapshot(now).ended.ignored, 0);
     }
+
+    #[test]
+    fn one_breaker_is_one_endpoint_and_calm_while_it_is_closed() {
+        let mut gate = Some(CircuitBreaker::new(&CircuitBreakerConfig::default()).unwrap());
+        assert!(gate.is_calm(()) && None::<CircuitBreaker>.is_calm(()));
+        let said = crate::Override::open("test");
+        gate.as_mut().unwrap().force(said, Instant::ORIGIN);
+        assert!(!gate.is_calm(()));
+        assert_eq!(<Option<CircuitBreaker> as Gate>::endpoint(()), 0);
+        assert!(!gate.has_fresh(&[], Instant::ORIGIN), "there is nowhere else to go");
+    }
 }

@@ -39,3 +39,23 @@ pub(crate) fn first(check: impl FnOnce(&mut dyn FnMut(Invalid))) -> Result<(), I
     });
     found.map_or(Ok(()), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_names_the_field_the_value_and_what_would_be_right() {
+        let invalid = Invalid::new("retry.max_retries", 101, "0 to 100");
+        assert_eq!(invalid.to_string(), "retry.max_retries is 101, expected 0 to 100");
+    }
+
+    #[test]
+    fn of_several_the_first_is_told() {
+        let found = |fields: &[&'static str]| {
+            first(|found| fields.iter().for_each(|field| found(Invalid::new(field, 0, "more"))))
+        };
+        assert_eq!(found(&[]), Ok(()));
+        assert_eq!(found(&["a", "b"]), Err(Invalid::new("a", 0, "more")));
+    }
+}

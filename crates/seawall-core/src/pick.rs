@@ -467,6 +467,104 @@ mod tests {
         assert!(seen[0] < 1_200 && seen[1] > 200 && seen[2] > 200, "{seen:?}");
     }
 
+    /// Sends an attempt to this one of two endpoints.
+    fn enter(picker: &mut Picker, want: u16, now: Instant) -> Permit {
+        let (pick, permit) = picker.admit(&[Some(1 - want)], now, || Draw::new(0)).unwrap();
+        assert_eq!(pick, want);
+        permit
+    }
+
+    fn fails(picker: &mut Picker, pick: u16, now: Instant) {
+        let permit = enter(picker, pick, now);
+        picker.report(pick, permit, End::new(Outcome::Failure, MS), now);
+        picker.leave(pick);
+    }
+
+    #[test]
+    fn there_are_one_to_65_535_endpoints() {
+        let made = |endpoints| Picker::new(endpoints, None).is_ok();
+        assert_eq!([0, 1, 65_535, 65_536].map(made), [false, true, true, false]);
+    }
+
+    #[test]
+    fn it_tells_of_the_endpoint_it_is_asked_about() {
+        let mut picker = picker(2);
+        let at = |ms: u32| Instant::ORIGIN + MS * ms;
+        let permit = enter(&mut picker, 0, at(1));
+        picker.report(0, permit, End::new(Outcome::Success, MS), at(9));
+        (0..5).for_each(|_| fails(&mut picker, 1, at(9)));
+        assert_eq!([0, 1, 7].map(|pick| picker.is_calm(pick)), [true, false, true]);
+        let since = |ms| [0, 1, 7].map(|pick| picker.has_answered_since(pick, at(ms)));
+        assert_eq!((since(8), since(9)), ([true, false, false], [false; 3]));
+        assert_eq!([0, 1, 7].map(<Picker as Gate>::endpoint), [0, 1, 7]);
+        picker.leave(0);
+        let running: Vec<_> = picker.snapshot(at(9)).map(|endpoint| endpoint.running).collect();
+        assert_eq!(running, [0, 0]);
+    }
+
+    #[test]
+    fn a_slower_answer_counts_at_once_a_faster_one_by_an_eighth_and_silence_halves() {
+        let mut picker = Picker::new(2, None).unwrap();
+        let now = Instant::ORIGIN;
+        let mut told = |outcome, took: u32, seen: u32| {
+            let permit = enter(&mut picker, 0, now);
+            picker.report(0, permit, End::new(outcome, MS * took), now);
+            picker.leave(0);
+            picker.snapshot(now + MS * seen).next().unwrap().latency
+        };
+        assert_eq!(told(Outcome::Success, 80, 0), 80 * MS);
+        assert_eq!(told(Outcome::Success, 160, 0), 160 * MS);
+        assert_eq!(told(Outcome::Success, 80, 0), 150 * MS);
+        assert_eq!(told(Outcome::Ignored, 10, 0), 150 * MS, "it would have taken longer");
+        assert_eq!(told(Outcome::Ignored, 240, 999), 240 * MS);
+        assert_eq!(told(Outcome::Ignored, 240, 1_000), 120 * MS);
+        assert_eq!(told(Outcome::Ignored, 240, 3_999), 30 * MS);
+        assert_eq!(told(Outcome::Failure, 1, 0), FAILURE_COSTS);
+        assert_eq!(told(Outcome::Failure, 6_000, 100_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_half_open_endpoint_gets_its_probes_first_and_one_that_was_withdrawn_again() {
+        let mut picker = picker(2);
+        (0..5).for_each(|_| fails(&mut picker, 1, Instant::ORIGIN));
+        let now = picker.wake_at().unwrap();
+        picker.advance(now, |_, _| {});
+        let mut probes = Vec::new();
+        let mut pick = |picker: &mut Picker, n| {
+            let (pick, permit) = picker.admit(&[], now, || Draws::nth(5, n)).unwrap();
+            (pick == 1).then(|| probes.push(permit));
+            pick
+        };
+        assert_eq!([0, 1, 2].map(|n| pick(&mut picker, n)), [1, 1, 1], "as many as it may have");
+        assert!((0..20).all(|n| pick(&mut picker, n) == 0), "and no more");
+        picker.withdraw(1, probes.pop().unwrap(), now);
+        assert_eq!(picker.admit(&[], now, || Draw::new(0)).unwrap().0, 1);
+        let seen = picker.snapshot(now).nth(1).unwrap();
+        assert_eq!((seen.running, seen.attempts), (3, 8), "what was withdrawn was never sent");
+    }
+
+    #[test]
+    fn a_probe_that_flows_long_enough_is_judged_by_time_at_its_endpoint() {
+        let config = CircuitBreakerConfig { successes: 2, ..CircuitBreakerConfig::default() };
+        let mut picker = Picker::new(2, Some(&config)).unwrap();
+        (0..5).for_each(|_| fails(&mut picker, 1, Instant::ORIGIN));
+        let now = picker.wake_at().unwrap();
+        picker.advance(now, |_, _| {});
+        let mut told = Vec::new();
+        for until in [now + 1_000 * MS, now + 2_000 * MS] {
+            let probe = enter(&mut picker, 1, now);
+            picker.flows(1, &probe, until);
+            assert!(picker.still_flows(1, &probe, until) && told.is_empty());
+            picker.advance(until, |pick, transition| told.push((pick, transition.to)));
+            let judged = !picker.still_flows(1, &probe, until);
+            assert!(
+                judged || !told.is_empty(),
+                "time has judged it, or it is of a phase that is over"
+            );
+        }
+        assert_eq!(told, [(1, Phase::Closed)], "two successes");
+    }
+
     #[test]
     fn endpoints_that_fail_together_do_not_probe_together() {
         let config = CircuitBreakerConfig {

@@ -57,3 +57,35 @@ impl Default for Plan {
 
 /// A person waiting notices a second (Nielsen 1993).
 pub(crate) const LATE_AFTER_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RetryConfig;
+
+    #[test]
+    fn late_is_a_second_or_half_of_a_shorter_deadline() {
+        let ms = Duration::from_millis;
+        for (deadline, late) in
+            [(None, 1_000), (Some(9_000), 1_000), (Some(2_000), 1_000), (Some(400), 200)]
+        {
+            let plan = Plan { deadline: deadline.map(ms), ..Plan::default() };
+            assert_eq!(plan.late_after(), ms(late));
+        }
+    }
+
+    #[test]
+    fn a_learned_limit_cuts_what_may_be_repeated_or_where_it_is_all_there_is() {
+        let retry = Retry::new(&RetryConfig::default()).ok();
+        for (retry, retry_timeouts, enforces_learned, cuts) in [
+            (None, true, false, false),
+            (None, true, true, true),
+            (retry.clone(), true, false, true),
+            (retry.clone(), false, false, false),
+            (retry, false, true, true),
+        ] {
+            let plan = Plan { retry, retry_timeouts, enforces_learned, ..Plan::default() };
+            assert_eq!(plan.cuts_by_learned(), cuts, "{plan:?}");
+        }
+    }
+}

@@ -79,4 +79,11 @@ mod tests {
         assert_eq!(Priority::parse("urgent"), None);
         assert_eq!(Priority::default(), Priority::Normal);
     }
+
+    #[test]
+    fn it_prints_its_name() {
+        use alloc::string::ToString;
+
+        assert_eq!(Priority::Critical.to_string(), Priority::Critical.name());
+    }
 }

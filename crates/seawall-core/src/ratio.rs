@@ -108,4 +108,13 @@ mod tests {
         assert_eq!(Ratio::from_ppm(5_000).to_string(), "0.5%");
         assert_eq!(Ratio::percent(150).to_string(), "150%");
     }
+
+    #[test]
+    fn it_is_read_and_told_in_parts_of_a_million() {
+        assert_eq!(Ratio::from_f64(0.25).map(Ratio::ppm), Some(250_000));
+        assert_eq!(Ratio::from_f64(0.0), Some(Ratio::ZERO));
+        let quarter = Ratio::percent(25);
+        assert!((quarter.as_f64() - 0.25).abs() < 1e-9);
+        assert_eq!(Ratio::ONE.ppm(), 1_000_000);
+    }
 }

@@ -122,3 +122,40 @@ impl fmt::Display for Refusal {
 }
 
 impl core::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn each_pattern_and_each_reason_has_a_word_of_its_own() {
+        use Pattern::{Bulkhead, CircuitBreaker, Deadline, Pick, RateLimit, RetryBudget};
+        let patterns = [Deadline, RetryBudget, RateLimit, Pick, CircuitBreaker, Bulkhead];
+        let expected =
+            ["deadline", "retry_budget", "rate_limit", "pick", "circuit_breaker", "bulkhead"];
+        assert_eq!(patterns.map(Pattern::name), expected);
+        use Reason::{
+            Displaced, Exhausted, ForcedOpen, Full, Hopeless, Limited, Open, ProbesOut, TooLarge,
+            TooLate, WaitOver,
+        };
+        let reasons = [
+            Open, ProbesOut, ForcedOpen, Full, Displaced, WaitOver, Hopeless, Limited, TooLarge,
+            TooLate, Exhausted,
+        ];
+        let mut words = reasons.map(Reason::words);
+        assert!(words.iter().all(|word| word.len() > 3));
+        words.sort_unstable();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn it_is_told_with_its_time_if_there_is_one() {
+        let full = Refusal::new(Pattern::Bulkhead, Reason::Full);
+        assert_eq!(full.to_string(), "bulkhead full");
+        let open = Refusal::new(Pattern::CircuitBreaker, Reason::Open);
+        let open = open.after(Duration::from_millis(1_500));
+        assert_eq!(open.to_string(), "circuit_breaker open, retry after 1.5s");
+    }
+}

@@ -81,4 +81,19 @@ mod tests {
         assert_eq!(Instant::ORIGIN.since(Instant::NEVER), Duration::ZERO);
         assert_eq!(Instant::NEVER.since(Instant::ORIGIN), Duration::from_nanos(u64::MAX));
     }
+
+    #[test]
+    fn a_duration_is_so_many_nanoseconds() {
+        for (duration, expected) in [
+            (Duration::from_nanos(7), 7),
+            (Duration::new(3, 5), 3_000_000_005),
+            (Duration::from_nanos(u64::MAX), u64::MAX),
+            (Duration::from_nanos(u64::MAX) + Duration::from_nanos(1), u64::MAX),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(nanos(duration), expected, "{duration:?}");
+            assert_eq!((Instant::ORIGIN + duration).as_nanos(), expected);
+        }
+        assert_eq!(Instant::from_nanos(9).since(Instant::from_nanos(4)), Duration::from_nanos(5));
+    }
 }

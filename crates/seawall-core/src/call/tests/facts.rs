@@ -84,3 +84,126 @@ fn an_answer_after_its_limit_is_an_overrun_and_one_at_it_is_not() {
         }
     }
 }
+
+#[test]
+fn it_knows_when_the_attempt_that_runs_started() {
+    let plan = Plan { retry: retry(1), attempt: Some(50 * MS), ..Plan::default() };
+    let house = house(breaker(), plan);
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.started(), None);
+    assert_eq!(call.begin(&house, at(7)), Action::Start { attempt: 1 });
+    assert_eq!(call.started(), Some(at(7)));
+    assert!(matches!(call.on(&house, Event::Tick, at(57)), Action::Cancel { .. }));
+    assert_eq!(call.started(), Some(at(7)), "it is not gone yet");
+    assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, at(57)), Action::Wait);
+    assert_eq!(call.started(), None, "it pauses");
+}
+
+#[test]
+fn each_retry_waits_as_long_as_its_number_says() {
+    let config = RetryConfig {
+        base_delay: 10 * MS,
+        jitter: crate::Jitter::Fraction(Ratio::ZERO),
+        ..RetryConfig::default()
+    };
+    let house = house(breaker(), Plan { retry: Retry::new(&config).ok(), ..Plan::default() });
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    for (attempt, wakes) in [(1, 10), (2, 30), (3, 70)] {
+        let now = at([0, 10, 30][usize::from(attempt) - 1]);
+        assert_eq!(call.on(&house, ended(attempt, Verdict::FAILURE), now), Action::Wait);
+        assert_eq!(call.wake_at(), at(wakes));
+        let next = call.on(&house, Event::Tick, at(wakes));
+        assert_eq!(next, Action::Start { attempt: attempt + 1 });
+    }
+}
+
+#[test]
+fn five_milliseconds_late_is_late_and_more_is_our_own_fault() {
+    let nano = Duration::from_nanos(1);
+    for (late, moves) in [(Duration::ZERO, false), (5 * MS, false), (5 * MS + nano, true)] {
+        let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        let now = at(100) + late;
+        let action = call.on(&house, Event::Tick, now);
+        assert_eq!(action == Action::Wait, moves, "{late:?} late: {action:?}");
+        assert_eq!(call.wake_at(), if moves { now } else { Instant::NEVER });
+    }
+}
+
+#[test]
+fn an_ordinary_attempt_whose_caller_is_slow_to_send_still_answers_for_its_callee() {
+    let one = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    let gate = Some(CircuitBreaker::new(&one).unwrap());
+    let house = house(gate, Plan { attempt: Some(100 * MS), ..Plan::default() });
+    house.owed_since.set(None);
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    assert_eq!(call.on(&house, Event::Tick, at(100)), Action::Wait);
+    house.owed_since.set(Some(at(120)));
+    assert!(matches!(call.on(&house, ended(1, Verdict::FAILURE), at(130)), Action::Done(_)));
+    assert_eq!(phase(&house), Some(Phase::Open));
+}
+
+#[test]
+fn a_place_knows_whether_anybody_waits_and_who() {
+    let house = house(breaker(), Plan::default());
+    let narrow = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
+    house.machines.borrow_mut().bulkhead = Bulkhead::new(&narrow).ok();
+    let asked = || house.visit(at(0), |parts| parts.is_asked());
+    let waits = |place| {
+        [Line::Bulkhead, Line::RateLimit]
+            .map(|line| house.visit(at(0), |parts| parts.waits(line, place)))
+    };
+    let mut calls = [Call::new(Ask::default()), Call::new(Ask::default())];
+    assert_eq!(calls[0].begin(&house, at(0)), Action::Start { attempt: 1 });
+    assert_eq!((asked(), waits(0)), (false, [false, false]), "a place is taken, and nobody waits");
+    assert_eq!(calls[1].begin(&house, at(0)), Action::Wait);
+    let (line, place) = calls[1].queued().unwrap();
+    assert_eq!((line, asked(), waits(place)), (Line::Bulkhead, true, [true, false]));
+    assert!(matches!(calls[0].on(&house, ended(1, Verdict::SUCCESS), at(0)), Action::Done(_)));
+    assert_eq!(waits(place), [false, false], "it is called up");
+    assert_eq!(calls[1].on(&house, Event::Woken, at(0)), Action::Start { attempt: 1 });
+    assert!(!asked());
+}
+
+#[test]
+fn what_is_cut_counts_as_slower_than_that() {
+    let plan = Plan { deadline: Some(60 * MS), ..Plan::default() };
+    let house = learned(breaker(), plan);
+    let slowest = || house.machines.borrow().timeout.as_ref().map(|it| it.snapshot().p99);
+    assert!(slowest().flatten().is_some_and(|p99| p99 < 11 * MS));
+    for n in 0..3 {
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(500 + n)), Action::Start { attempt: 1 });
+        let cut = call.on(&house, Event::Tick, call.wake_at());
+        assert!(matches!(cut, Action::Cancel { limit: Limit::Deadline, .. }));
+        let _ = call.on(&house, Event::Cancelled { attempt: 1 }, at(560 + n));
+    }
+    assert!(slowest().flatten().is_none_or(|p99| p99 > 50 * MS), "{:?}", slowest());
+}
+
+#[test]
+fn the_learned_limit_does_not_fall_while_the_breaker_is_not_closed() {
+    for calm in [true, false] {
+        let house = learned(breaker(), Plan::default());
+        let limit = || {
+            let machines = house.machines.borrow();
+            machines.timeout.as_ref().and_then(AdaptiveTimeout::learned).unwrap()
+        };
+        let before = limit();
+        if !calm {
+            let said = crate::Override::closed("test");
+            house.visit(at(900), |parts| {
+                parts.gate.as_mut().and_then(|gate| gate.force(said, at(900)))
+            });
+        }
+        for n in 0..20 {
+            for _ in 0..100 {
+                drive(&house, Ask::default(), at(1_000 + n * 1_000), MS, Verdict::SUCCESS);
+            }
+        }
+        assert_eq!(limit() < before, calm, "{before:?}, then {:?}", limit());
+    }
+}
