@@ -220,7 +220,7 @@ impl Bulkhead {
             while self.is_shut_out(class)
                 && let Some((place, _)) = self.queue.tail(class.index())
             {
-                self.refuse_waiter(place, Reason::Full);
+                self.refuse_waiter(place, Reason::TooLarge);
             }
         }
         let kept = u32::from(config.max_queue >= EVERY_CLASS);
@@ -245,7 +245,10 @@ impl Bulkhead {
         }
         let waiter = Waiter { class, entered: now, give_up_at };
         let end = end(&self.config, &waiter);
-        if self.config.max_queue == 0 || self.is_shut_out(class) {
+        if self.is_shut_out(class) {
+            return self.refuse(Reason::TooLarge, None);
+        }
+        if self.config.max_queue == 0 {
             return self.refuse(Reason::Full, None);
         }
         if end <= now {

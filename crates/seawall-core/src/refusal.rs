@@ -55,7 +55,7 @@ pub enum Reason {
     Hopeless,
     /// So many were let through lately that it must wait.
     Limited,
-    /// It asks for more at once than there ever is.
+    /// It asks for more at once than there ever is: more tokens, or a place where its class has none.
     TooLarge,
     /// What was asked for cannot end before the deadline.
     TooLate,

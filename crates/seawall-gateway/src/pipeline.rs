@@ -214,7 +214,7 @@ fn refused(refusal: Refusal) -> Refused {
     };
     match refusal.reason {
         // It ends when an operator says so, and nobody knows when.
-        Reason::ForcedOpen => Refused { own, retry_after: None, standing: None },
+        Reason::ForcedOpen | Reason::TooLarge => Refused { own, retry_after: None, standing: None },
         _ => Refused::new(own, refusal.retry_after),
     }
 }
@@ -267,6 +267,7 @@ mod tests {
             (Refusal::new(Pattern::Pick, Reason::Open).after(wait), Own::Unavailable, Some(wait)),
             (Refusal::new(Pattern::Pick, Reason::ForcedOpen), Own::Unavailable, None),
             (Refusal::new(Pattern::Bulkhead, Reason::Full), Own::Full, Some(SECOND)),
+            (Refusal::new(Pattern::Bulkhead, Reason::TooLarge), Own::Full, None),
             (Refusal::new(Pattern::Deadline, Reason::TooLate), Own::Timeout, Some(SECOND)),
         ] {
             let refused = refused(refusal);

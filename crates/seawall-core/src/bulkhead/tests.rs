@@ -149,7 +149,7 @@ fn f28_a_hundred_run_two_hundred_wait_and_the_next_is_refused() {
 #[test]
 fn nothing_at_once_or_nobody_waiting() {
     let mut none = bulkhead(&small(0, 200));
-    assert_eq!(refused(&mut none, Critical, at(0)), Reason::Full);
+    assert_eq!(refused(&mut none, Critical, at(0)), Reason::TooLarge, "no time helps");
     let mut no_queue = bulkhead(&small(1, 0));
     let permit = go(&mut no_queue, Normal, at(0));
     assert_eq!(refused(&mut no_queue, Critical, at(0)), Reason::Full);
@@ -240,7 +240,7 @@ fn reserves_are_left_alone_until_they_are_used() {
 fn who_never_can_start_is_refused_at_once() {
     let config = BulkheadConfig { reserves: [1, 1, 0, 0, 0], ..small(2, 10) };
     let mut bulkhead = bulkhead(&config);
-    assert_eq!(refused(&mut bulkhead, Normal, at(0)), Reason::Full);
+    assert_eq!(refused(&mut bulkhead, Normal, at(0)), Reason::TooLarge);
     let _critical = go(&mut bulkhead, Critical, at(0));
     let _waits = wait(&mut bulkhead, Critical, at(0));
 }
@@ -457,8 +457,9 @@ fn a_shorter_queue_refuses_the_least_urgent_and_of_them_the_youngest() {
         told(&mut bulkhead, at(0)),
         [5, 6].map(|n| tickets[n].place()).into_iter().rev().collect::<Vec<_>>()
     );
-    for ticket in tickets {
-        assert_eq!(no(bulkhead.claim(ticket, at(0))), Reason::Full);
+    for (n, ticket) in tickets.into_iter().enumerate() {
+        let reason = if n < 5 { Reason::Full } else { Reason::TooLarge };
+        assert_eq!(no(bulkhead.claim(ticket, at(0))), reason);
     }
 }
 

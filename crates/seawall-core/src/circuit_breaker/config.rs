@@ -138,7 +138,7 @@ impl CircuitBreakerConfig {
             }
             Window::Time(time) if time < WINDOW_MIN => {
                 let time = alloc::format!("{time:?}");
-                found(Invalid::new("circuit_breaker.window", time, "more than 0s, such as 10s"));
+                found(Invalid::new("circuit_breaker.window", time, "at least 10ns, such as 10s"));
             }
             Window::Calls(_) | Window::Time(_) => {}
         }

@@ -88,7 +88,7 @@ impl RouteLimitConfig {
         table.set("max_keys", keys, &mut config.max_keys);
         let algorithm = table.peek("algorithm");
         let [buckets, reserves] = ["buckets", "reserves"].map(|name| table.peek(name));
-        config.limit = rate_limit(table, config.limit);
+        config.limit = rate_limit(table, config.limit, &OFFERED);
         config.check_use(&mut |Invalid { field, value, expected, .. }| {
             let written = match field {
                 // What is written and could not be read has been told already.
@@ -121,6 +121,10 @@ fn by(value: &Value<'_>) -> Option<LimitBy> {
         _ => value.unknown(&["client", "route", "header:x-api-key"]),
     }
 }
+
+/// All but the shaper, which is refused in words of its own.
+const OFFERED: [Algorithm; 3] =
+    [Algorithm::TokenBucket, Algorithm::LeakyBucket, Algorithm::SlidingWindow];
 
 const NOT_SET: &str = "not set";
 const NO_SHAPER: &str =
@@ -208,6 +212,10 @@ mod tests {
             (
                 "algorithm = 'shaper'",
                 "6:28: rate_limit.algorithm is \"shaper\", expected \"token_bucket\", \"leaky_bucket\" or \"sliding_window\": a route refuses and does not delay",
+            ),
+            (
+                "algorithm = 'sliding_windw', limit = 9, max_keys = 0",
+                "6:28: rate_limit.algorithm is \"sliding_windw\", expected \"token_bucket\", \"leaky_bucket\" or \"sliding_window\"; did you mean \"sliding_window\"?\nf:6:67: rate_limit.max_keys is 0, expected 1 to 1000000",
             ),
             (
                 "algorithm = 'sliding_window', limit = 9",

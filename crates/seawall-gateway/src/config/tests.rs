@@ -548,6 +548,68 @@ fn five_mistakes_are_five_lines() {
 }
 
 #[test]
+fn all_mistakes_in_the_patterns_are_told_at_once() {
+    let text = "\
+[upstream.up]
+endpoints = ['http://a']
+circuit_breaker = { failures = 0, failure_rate = '150%', slow_rate = '10%', over = 1025, minimum_calls = 0, open_for = '0s', open_jitter = '200%', half_open_calls = 256, slow_afer = '1s' }
+[[route]]
+name = 'a'
+upstream = 'up'
+rate_limit = { algorithm = 'token_bukcet', capacity = -1, rate = '5/0s', by = 'rout', max_keys = 0 }
+priority = 'hgih'
+retry = { on = ['502', '99', 'timeuot'], jitter = 'fulll', strategy = 'exponental', max_retries = 101 }
+bulkhead = { max_concurrent = 9, max_queue = 4294967296, max_wait = '0s', max_run = '0s', priority = 'low', reserves = { hihg = 1, high = -1 } }
+[[route]]
+name = 'b'
+match.path = '/b'
+upstream = 'up'
+rate_limit = { algorithm = 'sliding_window', limit = 9, window = '0s', buckets = 61 }
+priority = 'header:'
+bulkhead = 'databse'
+";
+    let classes =
+        "\"critical\", \"high\", \"normal\", \"low\", \"background\" or \"header:x-priority\"";
+    let on = "\"connect\", \"reset\", \"timeout\" or a status from \"400\" to \"599\"";
+    let whole = "expected a whole number, 0 to 4294967295";
+    assert_eq!(
+        problems(text).lines().collect::<Vec<_>>(),
+        [
+            "3:19: circuit_breaker.slow_after is not set, expected set with slow_rate",
+            "3:32: circuit_breaker.failures is 0, expected at least 1",
+            "3:50: circuit_breaker.failure_rate is 150%, expected more than 0%, up to 100%",
+            "3:84: circuit_breaker.over is 1025, expected 1 to 1024 calls",
+            "3:106: circuit_breaker.minimum_calls is 0, expected at least 1, at most the window's calls",
+            "3:120: circuit_breaker.open_for is 0s, expected more than 0s, such as 60s",
+            "3:140: circuit_breaker.open_jitter is 200%, expected 0% to 100%",
+            "3:166: circuit_breaker.half_open_calls is 256, expected 1 to 255",
+            "3:171: unknown field `circuit_breaker.slow_afer`, did you mean `slow_after`?",
+            "7:28: rate_limit.algorithm is \"token_bukcet\", expected \"token_bucket\", \"leaky_bucket\" or \"sliding_window\"; did you mean \"token_bucket\"?",
+            "7:55: rate_limit.capacity is -1, expected a whole number of tokens",
+            "7:66: rate_limit.rate is \"5/0s\", expected a rate in quotes such as \"100/s\", \"6000/m\" or \"1/3s\"",
+            "7:79: rate_limit.by is \"rout\", expected \"client\", \"route\" or \"header:x-api-key\"; did you mean \"route\"?",
+            "7:98: rate_limit.max_keys is 0, expected 1 to 1000000",
+            &format!("8:12: priority is \"hgih\", expected {classes}; did you mean \"high\"?"),
+            &format!("9:24: retry.on is \"99\", expected {on}"),
+            &format!("9:30: retry.on is \"timeuot\", expected {on}; did you mean \"timeout\"?"),
+            "9:51: retry.jitter is \"fulll\", expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1; did you mean \"full\"?",
+            "9:71: retry.strategy is \"exponental\", expected \"exponential\", \"linear\" or \"fibonacci\"; did you mean \"exponential\"?",
+            "9:99: retry.max_retries is 101, expected 0 to 100",
+            &format!("10:46: bulkhead.max_queue is 4294967296, {whole}"),
+            "10:69: bulkhead.max_wait is 0s, expected more than 0s",
+            "10:85: bulkhead.max_run is 0s, expected more than 0s, or none",
+            "10:102: bulkhead.priority is \"low\", expected true or false",
+            "10:122: unknown field `bulkhead.reserves.hihg`, did you mean `high`?",
+            &format!("10:139: bulkhead.reserves.high is -1, {whole}"),
+            "15:66: rate_limit.window is 0s, expected more than 0",
+            "15:82: rate_limit.buckets is 61, expected 1 to 60: each key has a window of its own (10 free a place at most 10% late)",
+            "16:12: priority is \"header:\", expected \"header:\" and the name of a field, such as \"header:x-priority\"",
+            "17:12: bulkhead is \"databse\", expected a table such as { max_concurrent = 100 }, true, false, \"database\", \"llm\", \"external_api\" or \"file_operations\"; did you mean \"database\"?",
+        ]
+    );
+}
+
+#[test]
 fn what_could_not_be_read_is_not_called_missing() {
     // The header that is broken may be the one the route needs.
     assert_eq!(

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use seawall::core::{Algorithm, Draws, Rate, RateLimitConfig};
-use seawall_gateway::config::{LimitBy, RouteLimitConfig};
+use seawall_gateway::{
+    Config,
+    config::{LimitBy, RouteLimitConfig},
+};
 
 use crate::kit::{Act, Client, Proxy, Upstream, refusing};
 
@@ -246,6 +249,52 @@ async fn where_nothing_ever_passes_no_time_is_named() {
     assert_eq!(field(&refused, "ratelimit"), "\"default\";r=0");
     assert_eq!(field(&refused, "ratelimit-policy"), "\"default\";q=0");
     assert_eq!(upstream.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn zero_refuses_everything_without_a_time_and_huge_numbers_let_it_pass() {
+    let upstream = Upstream::start([Act::ok("hi")]).await;
+    let patterns = [
+        ("rate_limit = { capacity = 0 }", 429),
+        ("rate_limit = { rate = '0/s' }", 429),
+        ("rate_limit = { algorithm = 'leaky_bucket', capacity = 0 }", 429),
+        ("rate_limit = { algorithm = 'sliding_window', limit = 0, by = 'route' }", 429),
+        ("rate_limit = { algorithm = 'sliding_window', limit = 0, buckets = 60 }", 429),
+        ("bulkhead = { max_concurrent = 0, max_queue = 0 }", 503),
+        ("bulkhead = { max_concurrent = 0, max_queue = 4294967295 }", 503),
+        ("rate_limit = { capacity = 9223372036854775807, rate = '999999999999999999/ns' }", 200),
+        ("rate_limit = { algorithm = 'leaky_bucket', rate = '1/2562047h' }", 200),
+        (
+            "rate_limit = { algorithm = 'sliding_window', limit = 9223372036854775807, window = '2562047h', buckets = 60, max_keys = 1000000 }",
+            200,
+        ),
+        (
+            "bulkhead = { max_concurrent = 4294967295, max_queue = 4294967295, max_wait = '2562047h', max_run = '2562047h', reserves = { low = 4294967294 } }",
+            200,
+        ),
+        (
+            "deadline = '2562047h'\nretry = { max_retries = 100, base_delay = '2562047h', max_delay = '2562047h' }",
+            200,
+        ),
+    ];
+    let mut text = format!(
+        "[upstream.up]\nendpoints = ['http://{}']\ncircuit_breaker = {{ failures = 4294967295, \
+         over = '2562047h', minimum_calls = 4294967295, open_for = '2562047h', half_open_for = '2562047h', \
+         slow_rate = '100%', slow_after = '2562047h', successes = 4294967295, half_open_calls = 255 }}\n",
+        upstream.addr
+    );
+    for (n, (pattern, _)) in patterns.iter().enumerate() {
+        text +=
+            &format!("[[route]]\nname = 'r{n}'\nupstream = 'up'\nmatch.path = '/{n}'\n{pattern}\n");
+    }
+    let proxy = Proxy::of(Config::from_toml(&text, "f").expect(&text)).await;
+    let mut client = Client::connect(proxy.addr).await;
+    for (n, (pattern, status)) in patterns.into_iter().enumerate() {
+        let answer = client.ask(&format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{pattern}: {answer}");
+        assert!(!answer.contains("\r\nretry-after: "), "{pattern}: {answer}");
+    }
+    assert_eq!(upstream.seen().len(), 5);
 }
 
 #[tokio::test]

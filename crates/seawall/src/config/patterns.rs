@@ -5,7 +5,7 @@ mod rate_limit;
 
 use seawall_core::{CircuitBreakerConfig, Priority, RetryConfig, TimeoutConfig, Window};
 
-use super::{MainKey, Table, Value, nearest::nearest};
+use super::{MainKey, Table, Value};
 use crate::RetryOn;
 
 pub use bulkhead::{BULKHEAD, bulkhead, bulkhead_or_preset};
@@ -116,11 +116,10 @@ fn retry_on(value: &Value<'_>) -> Option<RetryOn> {
             ("timeout", _) => on.timeout = true,
             (_, Some(status)) => on.statuses.push(status),
             _ => {
-                let meant = nearest(text, ["connect", "reset", "timeout"].into_iter());
-                let meant = meant.map(|meant| format!("; did you mean \"{meant}\"?"));
+                let meant = entry.meant(&["connect", "reset", "timeout"]);
                 let right =
                     "\"connect\", \"reset\", \"timeout\" or a status from \"400\" to \"599\"";
-                entry.expected::<()>(format_args!("{right}{}", meant.unwrap_or_default()));
+                entry.expected::<()>(format_args!("{right}{meant}"));
                 readable = false;
             }
         }

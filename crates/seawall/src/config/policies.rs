@@ -19,7 +19,7 @@ use super::{
     CIRCUIT_BREAKER, Problems, RATE_LIMIT, RETRY, TIMEOUT, Table, Value, bulkhead_or_preset,
     circuit_breaker, rate_limit, read, retry, timeout,
 };
-use crate::{Origins, PolicyConfig};
+use crate::{Algorithm, Origins, PolicyConfig};
 
 /// Reads the policies in a text; `file` is what problems and origins call it.
 ///
@@ -62,8 +62,9 @@ fn policy(mut table: Table<'_>) -> PolicyConfig {
     table.set("deadline", Value::duration_or_none, &mut config.deadline);
     // The deadline alone: a pattern is checked where its own fields have their places.
     table.check(|found| config.check(found));
+    let limit = |table: Table<'_>, base| rate_limit(table, base, &Algorithm::ALL);
     config.rate_limit =
-        table.pattern("rate_limit", &RATE_LIMIT).on(false, Default::default(), rate_limit);
+        table.pattern("rate_limit", &RATE_LIMIT).on(false, Default::default(), limit);
     if let Some((retry, on)) = table.pattern("retry", &RETRY).on(false, Default::default(), retry) {
         (config.retry, config.retry_on) = (Some(retry), on);
     }

@@ -309,6 +309,11 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
         ("retry", "jitter = 1.5", format!("2:10: retry.jitter is 1.5, {jitter}")),
         ("retry", "jitter = nan", format!("2:10: retry.jitter is nan, {jitter}")),
         ("retry", "jitter = \"50%\"", format!("2:10: retry.jitter is \"50%\", {jitter}")),
+        (
+            "retry",
+            "jitter = \"ful\"",
+            format!("2:10: retry.jitter is \"ful\", {jitter}; did you mean \"full\"?"),
+        ),
         ("retry", "strategy = \"exp\"", format!("2:12: retry.strategy is \"exp\", {strategy}")),
         (
             "retry",
@@ -355,6 +360,15 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
             "algorithm = \"tokenbucket\"",
             "2:13: rate_limit.algorithm is \"tokenbucket\", expected \"token_bucket\", \"sliding_window\", \
              \"leaky_bucket\" or \"shaper\"; did you mean \"token_bucket\"?".into(),
+        ),
+        (
+            "rate_limit",
+            "algorithm = \"sliding_windw\"\nlimit = 5\nwindow = 1",
+            format!(
+                "2:13: rate_limit.algorithm is \"sliding_windw\", expected \"token_bucket\", \"sliding_window\", \
+                 \"leaky_bucket\" or \"shaper\"; did you mean \"sliding_window\"?\n\
+                 4:10: rate_limit.window is 1, expected {DURATION}"
+            ),
         ),
         (
             "rate_limit",
@@ -482,7 +496,12 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
         (
             "circuit_breaker",
             "over = \"0s\"",
-            "2:8: circuit_breaker.over is 0ns, expected more than 0s, such as 10s",
+            "2:8: circuit_breaker.over is 0ns, expected at least 10ns, such as 10s",
+        ),
+        (
+            "circuit_breaker",
+            "over = \"9ns\"",
+            "2:8: circuit_breaker.over is 9ns, expected at least 10ns, such as 10s",
         ),
         (
             "circuit_breaker",
@@ -623,7 +642,7 @@ fn five_mistakes_are_five_lines() {
         format!(
             "1:9: policy.\"é-shop\" is no name, expected 1 to 64 letters, digits, `-` or `_`\n\
              4:12: deadline is 2, expected {DURATION}, or \"none\"\n\
-             5:20: retry.jitter is \"équal\", expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1\n\
+             5:20: retry.jitter is \"équal\", expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1; did you mean \"equal\"?\n\
              5:29: unknown field `retry.maxretries`, did you mean `max_retries`?\n\
              6:14: `bulkhead.pool_threads` is not supported yet\n\
              7:28: circuit_breaker.failures is 0, expected at least 1"

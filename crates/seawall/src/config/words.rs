@@ -18,7 +18,9 @@ impl Value<'_> {
             _ => match self.number().and_then(part) {
                 Some(part) => Some(Jitter::Fraction(part)),
                 None => {
-                    self.expected("\"full\", \"equal\", \"decorrelated\" or a number from 0 to 1")
+                    let meant = self.meant(&["full", "equal", "decorrelated"]);
+                    let right = "\"full\", \"equal\", \"decorrelated\" or a number from 0 to 1";
+                    self.expected(format_args!("{right}{meant}"))
                 }
             },
         }
@@ -50,10 +52,12 @@ impl Value<'_> {
             [one] => format!("\"{one}\""),
             [most @ .., last] => format!("\"{}\" or \"{last}\"", most.join("\", \"")),
         };
+        self.expected(format_args!("{known}{}", self.meant(words)))
+    }
+
+    /// Which of the words is meant, as the end of a sentence; nothing if none is near.
+    pub(super) fn meant(&self, words: &[&str]) -> String {
         let meant = self.value.as_str().and_then(|text| nearest(text, words.iter().copied()));
-        match meant {
-            Some(meant) => self.expected(format_args!("{known}; did you mean \"{meant}\"?")),
-            None => self.expected(known),
-        }
+        meant.map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default()
     }
 }

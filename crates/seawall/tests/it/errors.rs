@@ -110,13 +110,14 @@ fn a_breaker_that_opens_during_a_call_says_when_to_ask_again() {
 }
 
 #[test]
-fn a_full_bulkhead_names_no_time() {
+fn a_bulkhead_without_places_names_no_time() {
     let mut world = World::default();
     let policy = built(
         world.policy().bulkhead(BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() }),
     );
     let error = fails(&mut world, &policy);
-    assert_eq!((error.to_string().as_str(), error.retry_after()), ("orders: bulkhead full", None));
+    let told = "orders: bulkhead asked for more than there ever is";
+    assert_eq!((error.to_string().as_str(), error.retry_after()), (told, None));
 }
 
 #[test]
@@ -146,15 +147,15 @@ fn a_call_cut_by_its_deadline_says_after_how_long_and_what_was_tried() {
 fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
     let mut world = World::default();
     let outer = built(world.policy().deadline(SECOND));
-    let full = built(
-        Policy::builder("full")
+    let none = built(
+        Policy::builder("none")
             .clock(world.time.clock())
             .bulkhead(BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() }),
     );
     let slow = built(Policy::builder("slow").clock(world.time.clock()).deadline(10 * MS));
     let plain = built(Policy::builder("plain").clock(world.time.clock()));
     for (inner, expected) in [
-        (&full, "full: bulkhead full"),
+        (&none, "none: bulkhead asked for more than there ever is"),
         (&slow, "slow: deadline passed after 10.0ms"),
         (&plain, "plain: deadline passed after 1.0s"),
     ] {
@@ -173,7 +174,7 @@ fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
             .flatten()
     });
     assert_eq!(error.into_failed(), Some(Down));
-    let outer = full.clone();
+    let outer = none.clone();
     let refused = world
         .block_on(async move { outer.run(pending::<Result<(), Error<Down>>>).await })
         .unwrap_err();
@@ -183,9 +184,9 @@ fn the_error_of_a_policy_inside_a_policy_flattens_to_what_happened() {
 #[test]
 fn a_refusal_is_the_source_of_its_error_however_deep_the_policies() {
     let mut world = World::default();
-    let full = BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() };
-    let policy = built(world.policy().bulkhead(full));
-    let refusal = Refusal::new(Pattern::Bulkhead, Reason::Full);
+    let none = BulkheadConfig { max_concurrent: 0, ..BulkheadConfig::default() };
+    let policy = built(world.policy().bulkhead(none));
+    let refusal = Refusal::new(Pattern::Bulkhead, Reason::TooLarge);
     let error = fails(&mut world, &policy);
     assert_eq!(error.source().unwrap().downcast_ref(), Some(&refusal));
 
@@ -194,7 +195,7 @@ fn a_refusal_is_the_source_of_its_error_however_deep_the_policies() {
         outer.run(async || policy.run(async || Err::<(), _>(Down)).await).await.unwrap_err()
     });
     let inner = nested.source().unwrap();
-    assert_eq!(inner.to_string(), "orders: bulkhead full");
+    assert_eq!(inner.to_string(), "orders: bulkhead asked for more than there ever is");
     assert_eq!(inner.source().unwrap().downcast_ref(), Some(&refusal));
     assert!(inner.source().unwrap().source().is_none());
 }

@@ -164,7 +164,10 @@ impl Model {
             untold: false,
         };
         let places = self.config.max_queue as usize;
-        if places == 0 || self.shut_out(class) {
+        if self.shut_out(class) {
+            return self.refuse(Reason::TooLarge, None);
+        }
+        if places == 0 {
             return self.refuse(Reason::Full, None);
         }
         if give_up_at <= self.latest {
@@ -236,7 +239,7 @@ impl Model {
         let shut_out: Vec<u32> =
             self.waiting().filter(|one| self.shut_out(one.class)).map(|one| one.id).collect();
         for id in shut_out {
-            self.decide(id, State::Refused(Reason::Full));
+            self.decide(id, State::Refused(Reason::TooLarge));
         }
         while self.waiting().count() > config.max_queue as usize {
             let kept = usize::from(config.max_queue >= 5);

@@ -5,24 +5,37 @@ use seawall_core::{Algorithm, RateLimitConfig, Reserve};
 use super::by_class;
 use crate::config::{MainKey, Table, Value};
 
-/// Reads `rate_limit = { … }` onto `base`.
-pub fn rate_limit(mut table: Table<'_>, base: RateLimitConfig) -> RateLimitConfig {
+/// Reads `rate_limit = { … }` onto `base`; `offered` are the algorithms to tell of where none is known by its name.
+#[must_use]
+pub fn rate_limit(
+    mut table: Table<'_>,
+    base: RateLimitConfig,
+    offered: &[Algorithm],
+) -> RateLimitConfig {
     let mut config = base;
-    table.set("algorithm", algorithm, &mut config.algorithm);
+    let algorithm = |value: &Value<'_>| algorithm(value, offered);
+    let is_known = table.peek("algorithm").is_none();
+    let is_known = table.set("algorithm", algorithm, &mut config.algorithm) || is_known;
     table.set("capacity", |value| value.tokens().map(Some), &mut config.capacity);
     table.set("rate", |value| value.rate().map(Some), &mut config.rate);
     table.set("limit", |value| value.tokens().map(Some), &mut config.limit);
     table.set("window", |value| value.duration().map(Some), &mut config.window);
     table.set("buckets", |value| value.count().map(Some), &mut config.buckets);
     table.set("reserves", |value| by_class(value, reserve), &mut config.reserves);
-    table.check(|found| config.check(found));
+    // Another algorithm may be meant, of which other settings are right.
+    if is_known {
+        table.check(|found| config.check(found));
+    }
     table.end();
     config
 }
 
-fn algorithm(value: &Value<'_>) -> Option<Algorithm> {
+fn algorithm(value: &Value<'_>, offered: &[Algorithm]) -> Option<Algorithm> {
     let known = Algorithm::parse(value.text()?);
-    known.or_else(|| value.unknown(&Algorithm::ALL.map(Algorithm::name)))
+    known.or_else(|| {
+        let names: Vec<_> = offered.iter().map(|offered| offered.name()).collect();
+        value.unknown(&names)
+    })
 }
 
 /// A share in quotes, or a number of tokens.
