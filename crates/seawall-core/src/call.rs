@@ -112,7 +112,6 @@ impl<P: Copy + PartialEq> Call<P> {
         self.begun = now;
         // Only whether it starts is carried past the unlocking: to read back wide what has just been written narrow
         // would cost more than the whole decision.
-        let mut other = None;
         let starts = shared.visit(now, |mut parts| {
             let plan = parts.plan;
             if let Some(deadline) = plan.deadline {
@@ -127,18 +126,17 @@ impl<P: Copy + PartialEq> Call<P> {
             } else {
                 parts.limit(self.cost, self.priority, self.patient, self.give_up_at, now)
             };
-            let action = match entered {
-                Ok(()) => self.enter(&mut parts, shared, None, now),
-                // Lent on, so that the machines need not lie in memory for those that go at once.
-                Err(not_yet) => self.not_yet(parts.reborrow(), not_yet, None),
-            };
-            let starts = matches!(action, Action::Start { .. });
-            if !starts {
-                other = Some(action);
+            let entered = entered.and_then(|()| self.enter(&mut parts, shared, true, now));
+            match entered {
+                Ok(_) => true,
+                Err(not_yet) => {
+                    // Lent on, so that the machines need not lie in memory for those that go at once.
+                    self.first_not_yet(parts.reborrow(), not_yet);
+                    false
+                }
             }
-            starts
         });
-        if starts { Action::Start { attempt: self.attempt } } else { other.unwrap_or(Action::Wait) }
+        if starts { Action::Start { attempt: self.attempt } } else { self.not_started() }
     }
 
     /// Hears what happened; says what to do. An event that does not fit where the call stands changes nothing.
@@ -229,7 +227,7 @@ impl<P: Copy + PartialEq> Call<P> {
             State::Streaming(stream) => {
                 return close_stream(shared, stream, Outcome::Ignored, now);
             }
-            State::Fresh | State::Over => return,
+            State::Fresh | State::Refused(_) | State::Over => return,
         };
         let (owed_since, first) = (shared.owed_since(), wait.is_none());
         shared.visit(now, |mut parts| {
@@ -262,9 +260,11 @@ impl<P: Copy + PartialEq> Call<P> {
             State::Waiting { wait, .. } => wait.until,
             State::Queued { turn, .. } => turn.until.min(self.give_up_at),
             State::Streaming(Stream { open: Some((_, good_at)), .. }) => *good_at,
-            State::Fresh | State::Cutting { .. } | State::Streaming(_) | State::Over => {
-                Instant::NEVER
-            }
+            State::Fresh
+            | State::Refused(_)
+            | State::Cutting { .. }
+            | State::Streaming(_)
+            | State::Over => Instant::NEVER,
         }
     }
 
@@ -283,7 +283,7 @@ impl<P: Copy + PartialEq> Call<P> {
     #[inline]
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        matches!(self.state, State::Fresh | State::Over)
+        matches!(self.state, State::Fresh | State::Refused(_) | State::Over)
     }
 
     /// Whether it has not begun.
@@ -291,6 +291,16 @@ impl<P: Copy + PartialEq> Call<P> {
     #[must_use]
     pub const fn is_fresh(&self) -> bool {
         matches!(self.state, State::Fresh)
+    }
+
+    /// Why it was refused; `None` if it was not, or only after an attempt had run.
+    #[inline]
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match &self.state {
+            State::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
     }
 
     /// When it began; the origin before that.

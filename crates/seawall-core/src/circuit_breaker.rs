@@ -226,7 +226,7 @@ impl CircuitBreaker {
 
     #[cold]
     fn admit_other(&mut self, now: Instant) -> Result<Permit, Refusal> {
-        if let Err(refusal) = self.ready_by(now, now) {
+        if let Err(refusal) = self.ready_by_other(now, now) {
             self.refused += 1;
             return Err(refusal);
         }

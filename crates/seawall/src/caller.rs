@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, task::Poll, time::Duration};
 
-use seawall_core::{Ask, Event, Finish, Gate, Priority, Repeat, Verdict};
+use seawall_core::{Ask, Event, Finish, Gate, Priority, Refusal, Repeat, Verdict};
 
 use crate::{
     Attempt, Classify, Driven, Ending, Error, Held, History, Plain, Policy, Refused, TimedOut,
@@ -189,6 +189,13 @@ impl<S: Protection, T, E> Door<&S, T, E> for Plainly {
     #[inline]
     fn good(value: T) -> Result<Self::Out, T> {
         Ok(Ok(value))
+    }
+
+    #[inline]
+    fn refused(guard: &mut Option<Guard<&S>>, refusal: Refusal) -> Poll<Self::Out> {
+        let Some(guard) = guard else { return Poll::Pending };
+        let policy = guard.shared().name().clone();
+        Poll::Ready(Err(Error::Refused(Refused { policy, refusal })))
     }
 
     #[inline]

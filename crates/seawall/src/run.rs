@@ -20,7 +20,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use seawall_core::{Action, Ask, Event, Finish, Gate, Instant, Outcome, Verdict};
+use seawall_core::{Action, Ask, Event, Finish, Gate, Instant, Outcome, Refusal, Verdict};
 
 use crate::{
     Attempt, Attempted, Classify, Driven, Ended, History,
@@ -52,6 +52,13 @@ pub(crate) trait Door<S: Driven, T, E> {
 
     /// Of a good answer, if there is nothing more to it; the value comes back where there is.
     fn good(value: T) -> Result<Self::Out, T>;
+
+    /// Of a call that was refused before anything ran.
+    fn refused(guard: &mut Option<Guard<S>>, refusal: Refusal) -> Poll<Self::Out> {
+        let finish = Finish::Refused(refusal);
+        let (history, took) = (History::default(), Duration::ZERO);
+        Self::ended(guard, Ending { answer: None, finish, history, took })
+    }
 
     /// Of any end. The guard is there to be taken.
     fn ended(guard: &mut Option<Guard<S>>, ending: Ending<T, E>) -> Poll<Self::Out>;
@@ -165,11 +172,14 @@ where
             match guard.begin(now) {
                 // As `obey` would, but in line.
                 Action::Start { .. } => self.as_mut().start(now),
-                action => {
-                    if let Some(end) = self.as_mut().obey(action, now) {
-                        return end;
+                action => match guard.call().refusal().copied() {
+                    Some(refusal) => return D::refused(this.guard, refusal),
+                    None => {
+                        if let Some(end) = self.as_mut().obey(action, now) {
+                            return end;
+                        }
                     }
-                }
+                },
             }
         }
         loop {

@@ -10,7 +10,7 @@
 //! before the line, because an open breaker is no reason to wait, and again after it.
 
 use crate::{
-    Gate, Instant, Stopped,
+    Gate, Instant, Refusal, Stopped,
     call::{
         Action, Call, Finish, Last, Line, Parts, Shared, State,
         attempt::Wait,
@@ -26,24 +26,20 @@ impl<P: Copy + PartialEq> Call<P> {
         &mut self,
         parts: &mut Parts<'_, S::Gate>,
         shared: &S,
-        retry: Option<(Wait, Last)>,
+        first: bool,
         now: Instant,
-    ) -> Action
+    ) -> Result<Action, NotYet>
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        if retry.is_none() && parts.limiter.is_some() {
+        if first && parts.limiter.is_some() {
             self.limited_at = now;
         }
-        match self.start(parts, now, || shared.draw()) {
-            Ok(action) => {
-                if retry.is_none() {
-                    parts.deposit(now);
-                }
-                action
-            }
-            Err(not_yet) => self.not_yet(parts.reborrow(), not_yet, retry),
+        let action = self.start(parts, now, || shared.draw())?;
+        if first {
+            parts.deposit(now);
         }
+        Ok(action)
     }
 
     /// As [`enter`](Self::enter), off the way that matters.
@@ -58,7 +54,10 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        self.enter(parts, shared, retry, now)
+        match self.enter(parts, shared, retry.is_none(), now) {
+            Ok(action) => action,
+            Err(not_yet) => self.not_yet(parts.reborrow(), not_yet, retry),
+        }
     }
 
     /// It waits for its turn, or does not run: a first attempt was refused, a retry leaves the answer before it.
@@ -75,14 +74,41 @@ impl<P: Copy + PartialEq> Call<P> {
                 Action::Wait
             }
             (NotYet::No(refusal), None) => {
-                self.give_tokens_back(&mut parts);
-                parts.counts.calls.refused += 1;
-                self.state = State::Over;
-                Action::Done(Finish::Refused(refusal))
+                self.refuse(&mut parts, refusal);
+                self.not_started()
             }
             (NotYet::No(refusal), Some((wait, last))) => {
                 self.give_up_retry(&mut parts, wait, last, Stopped::Refused(refusal))
             }
+        }
+    }
+
+    /// As [`not_yet`](Self::not_yet) of a first attempt, for which [`not_started`](Self::not_started) finds out what
+    /// there is to do.
+    #[cold]
+    pub(super) fn first_not_yet<G: Gate<Pick = P>>(
+        &mut self,
+        mut parts: Parts<'_, G>,
+        not_yet: NotYet,
+    ) {
+        match not_yet {
+            NotYet::Wait(turn) => self.state = State::Queued { turn, retry: None },
+            NotYet::No(refusal) => self.refuse(&mut parts, refusal),
+        }
+    }
+
+    fn refuse<G: Gate<Pick = P>>(&mut self, parts: &mut Parts<'_, G>, refusal: Refusal) {
+        self.give_tokens_back(parts);
+        parts.counts.calls.refused += 1;
+        self.state = State::Refused(refusal);
+    }
+
+    /// What there is to do for a call that was not let through at once.
+    #[inline]
+    pub(super) const fn not_started(&self) -> Action {
+        match self.state {
+            State::Refused(refusal) => Action::Done(Finish::Refused(refusal)),
+            _ => Action::Wait,
         }
     }
 

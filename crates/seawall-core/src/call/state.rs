@@ -3,17 +3,29 @@
 use core::mem;
 
 use super::{
-    Limit, Outcome, Turn,
+    Limit, Outcome, Refusal, Turn,
     attempt::{Cut, Running, Stream, Wait},
 };
 
 #[derive(Debug)]
 pub(super) enum State<P> {
     Fresh,
-    Queued { turn: Turn, retry: Option<(Wait, Last)> },
+    /// Over before it began.
+    Refused(Refusal),
+    Queued {
+        turn: Turn,
+        retry: Option<(Wait, Last)>,
+    },
     Running(Running<P>),
-    Cutting { cut: Cut<P>, limit: Limit, then: Option<Wait> },
-    Waiting { wait: Wait, last: Last },
+    Cutting {
+        cut: Cut<P>,
+        limit: Limit,
+        then: Option<Wait>,
+    },
+    Waiting {
+        wait: Wait,
+        last: Last,
+    },
     Streaming(Stream<P>),
     Over,
 }

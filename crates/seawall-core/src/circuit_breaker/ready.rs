@@ -24,8 +24,8 @@ impl CircuitBreaker {
         if self.plain { Ok(()) } else { self.ready_by_other(at, now) }
     }
 
-    #[cold]
-    fn ready_by_other(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
+    #[inline]
+    pub(super) fn ready_by_other(&self, at: Instant, now: Instant) -> Result<(), Refusal> {
         if let Some(overruled) = &self.overruled {
             let until = overruled.until;
             let refuses = overruled.said.phase() == Phase::ForcedOpen;
