@@ -207,6 +207,31 @@ fn whoever_leaves_queued_granted_or_running_lets_its_key_go() {
 }
 
 #[test]
+fn one_that_is_held_is_not_forgotten_in_a_flood() {
+    let mut world = World::default();
+    let config = PolicyConfig {
+        bulkhead: Some(BulkheadConfig {
+            max_concurrent: 1,
+            max_queue: 0,
+            ..BulkheadConfig::default()
+        }),
+        ..PolicyConfig::default()
+    };
+    let tenants = tenants(&world, config, 20);
+    let key = tenants.key("held");
+    let (_, held) =
+        world.block_on(async move { key.run_held(|_| async { Ok::<_, ()>(()) }).await.unwrap() });
+    for n in 0..1_000 {
+        assert!(matches!(poll(&mut good(&tenants, &n.to_string())), Some(Ok(()))));
+    }
+    let seen = tenants.snapshot();
+    assert_eq!((seen.keys, seen.evicted, seen.overflowed), (20, 981, 0));
+    assert_eq!(reason(poll(&mut good(&tenants, "held"))), Reason::Full);
+    held.complete();
+    assert!(matches!(poll(&mut good(&tenants, "held")), Some(Ok(()))));
+}
+
+#[test]
 fn a_panic_lets_its_key_go_and_fails_for_it_alone() {
     let mut world = World::default();
     let tenants = tenants(&world, narrow(), 2);
@@ -535,6 +560,50 @@ fn a_key_and_its_maker_say_nothing_of_keys_when_they_are_printed() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Forgotten or not, nobody can tell: only what is as new is forgotten.
+    #[test]
+    fn one_with_a_place_is_answered_as_if_nothing_were_ever_forgotten(
+        steps in prop::collection::vec((0_usize..5, 0_u8..4, 0_u64..900), 1..150),
+    ) {
+        let world = World::default();
+        let config = PolicyConfig {
+            circuit_breaker: None,
+            rate_limit: Some(RateLimitConfig {
+                capacity: Some(4),
+                rate: Some(Rate::per_second(3)),
+                ..RateLimitConfig::default()
+            }),
+            ..narrow()
+        };
+        let keyed = tenants(&world, config.clone(), 2);
+        let own = [(); 5].map(|()| world.policy().config(config.clone()).build().unwrap());
+        let mut running: [Vec<(Pending, Pending)>; 5] = Default::default();
+        for (n, step, millis) in steps {
+            world.time.advance(std::time::Duration::from_millis(millis));
+            if step == 3 {
+                running[n].pop();
+                continue;
+            }
+            let (key, policy) = (keyed.key(&*n.to_string()), own[n].clone());
+            if key.is_shared() {
+                prop_assert!(running[n].is_empty(), "it is in use");
+                continue;
+            }
+            let (mut mine, mut its): (Pending, Pending) = if step == 2 {
+                (Box::pin(async move { key.run(pending).await }), Box::pin(async move { policy.run(pending).await }))
+            } else {
+                (Box::pin(async move { key.run(|| async { Ok(()) }).await }), Box::pin(async move { policy.run(|| async { Ok(()) }).await }))
+            };
+            match (poll(&mut mine), poll(&mut its)) {
+                (None, None) => running[n].push((mine, its)),
+                (mine, its) => prop_assert_eq!(format!("{mine:?}"), format!("{its:?}")),
+            }
+        }
+        drop(running);
+        let counts = keyed.counts();
+        prop_assert_eq!(counts.calls.in_flight() + counts.attempts.in_flight(), 0);
+    }
 
     /// As a policy for each key that is never forgotten, as long as there is room.
     #[test]

@@ -175,6 +175,10 @@ fn a_flood_of_keys_that_fail_shares_one_limit_once_it_has_filled_the_map() {
     assert_eq!(reached, 101);
     let seen = tenants.snapshot();
     assert_eq!((seen.keys, seen.overflowed, seen.evicted, seen.open), (100, 9_900, 0, 101));
+    clock.advance(100 * SECOND);
+    let refused = call(&tenants, "late", Ok(())).unwrap_err();
+    let Error::Refused(said) = &refused else { panic!("{refused:?}") };
+    assert_eq!(said.to_string(), "tenants: circuit_breaker open, retry after 500.0s");
 }
 
 #[test]
