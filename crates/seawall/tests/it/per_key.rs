@@ -535,7 +535,7 @@ fn what_does_not_fit_many_times_is_refused_with_what_would() {
     for (wrong, field, expected) in [
         (window(17, None), "rate_limit.limit", "rate_limit.buckets, up to 15"),
         (window(17, Some(16)), "rate_limit.buckets", "at most 15"),
-        (calls(257), "circuit_breaker.window", "at most 256 calls"),
+        (calls(257), "circuit_breaker.over", "at most 256 calls"),
         (probes(17), "circuit_breaker.half_open_calls", "at most 16"),
         (
             PolicyConfig { deadline: Some(std::time::Duration::ZERO), ..PolicyConfig::default() },
@@ -564,14 +564,14 @@ proptest! {
     /// Forgotten or not, nobody can tell: only what is as new is forgotten.
     #[test]
     fn one_with_a_place_is_answered_as_if_nothing_were_ever_forgotten(
-        steps in prop::collection::vec((0_usize..5, 0_u8..4, 0_u64..900), 1..150),
+        steps in prop::collection::vec((0_usize..5, 0_u8..4, 0_u64..300), 1..150),
     ) {
         let world = World::default();
         let config = PolicyConfig {
             circuit_breaker: None,
             rate_limit: Some(RateLimitConfig {
-                capacity: Some(4),
-                rate: Some(Rate::per_second(3)),
+                capacity: Some(2),
+                rate: Some(Rate::per_second(1)),
                 ..RateLimitConfig::default()
             }),
             ..narrow()
