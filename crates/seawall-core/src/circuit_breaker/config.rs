@@ -29,7 +29,7 @@ pub struct CircuitBreakerConfig {
     /// above zero.
     pub slow_after: Option<Duration>,
     /// Of which calls the shares are taken. Default: those of the last 10 s (Hystrix's window); 1 to 1024 calls, or
-    /// at least 10 ns.
+    /// at least 10 ns. A file, and an [`Invalid`], call it `over`: a share "over 10s" reads well.
     pub window: Window,
     /// Calls in the window below which no share opens it. Default 20 (Hystrix's); at least 1, at most the window.
     pub minimum_calls: u32,
@@ -134,11 +134,11 @@ impl CircuitBreakerConfig {
         }
         match self.window {
             Window::Calls(calls) if calls == 0 || calls > WINDOW_MAX => {
-                found(Invalid::new("circuit_breaker.window", calls, "1 to 1024 calls"));
+                found(Invalid::new("circuit_breaker.over", calls, "1 to 1024 calls"));
             }
             Window::Time(time) if time < WINDOW_MIN => {
                 let time = alloc::format!("{time:?}");
-                found(Invalid::new("circuit_breaker.window", time, "at least 10ns, such as 10s"));
+                found(Invalid::new("circuit_breaker.over", time, "at least 10ns, such as 10s"));
             }
             Window::Calls(_) | Window::Time(_) => {}
         }

@@ -238,7 +238,7 @@ fn every_senseless_setting_is_told() {
             "failure_rate",
             "slow_rate",
             "slow_after",
-            "window",
+            "over",
             "minimum_calls",
             "successes",
             "open_for",
@@ -266,8 +266,8 @@ fn settings_that_only_together_make_no_sense_are_told() {
             "slow_after",
         ),
         (CircuitBreakerConfig { window: Window::Calls(19), ..base() }, "minimum_calls"),
-        (CircuitBreakerConfig { window: Window::Calls(0), ..base() }, "window"),
-        (CircuitBreakerConfig { window: Window::Time(Duration::ZERO), ..base() }, "window"),
+        (CircuitBreakerConfig { window: Window::Calls(0), ..base() }, "over"),
+        (CircuitBreakerConfig { window: Window::Time(Duration::ZERO), ..base() }, "over"),
         (CircuitBreakerConfig { max_open_for: Some(59 * SECOND), ..base() }, "max_open_for"),
     ] {
         let told = first(config).unwrap();

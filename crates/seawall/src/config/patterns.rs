@@ -44,15 +44,7 @@ pub fn circuit_breaker(mut table: Table<'_>, base: CircuitBreakerConfig) -> Circ
     table.set("open_jitter", Value::share, &mut config.open_jitter);
     table.set("half_open_calls", Value::count, &mut config.half_open_calls);
     table.set("half_open_for", some_duration, &mut config.half_open_for);
-    table.check(|found| {
-        config.check(&mut |mut invalid| {
-            // A share "over 10s" reads well in a file, and would not in Rust.
-            if invalid.field == "circuit_breaker.window" {
-                invalid.field = "circuit_breaker.over";
-            }
-            found(invalid);
-        });
-    });
+    table.check(|found| config.check(found));
     table.end();
     config
 }

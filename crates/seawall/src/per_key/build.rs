@@ -71,7 +71,7 @@ fn check_circuit_breaker(config: &CircuitBreakerConfig) -> Result<(), Invalid> {
     match config.window {
         Window::Calls(calls) if calls > CALLS_MAX => {
             let expected = "at most 256 calls for each of many keys, or a time such as 10s";
-            return Err(Invalid::new("circuit_breaker.window", calls, expected));
+            return Err(Invalid::new("circuit_breaker.over", calls, expected));
         }
         Window::Calls(_) | Window::Time(_) => {}
     }
