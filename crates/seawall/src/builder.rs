@@ -130,10 +130,10 @@ impl PolicyBuilder {
         self
     }
 
-    /// A policy for each key instead of one: each with its own rate limit, budget, breaker and bulkhead, at most
-    /// `max_keys` (10 000 are 5 MB; with 0 all share one). What the limits are is said once, for all of them.
-    pub fn per_key<K: AnyKey>(self, max_keys: u32) -> PerKeyBuilder<K> {
-        PerKeyBuilder::new(self, max_keys)
+    /// A policy for each key instead of one: each with its own rate limit, budget, breaker and bulkhead. What the
+    /// limits are is said once, for all of them.
+    pub const fn per_key<K: AnyKey>(self) -> PerKeyBuilder<K> {
+        PerKeyBuilder::new(self)
     }
 
     /// The policy.
@@ -141,6 +141,7 @@ impl PolicyBuilder {
     /// # Errors
     /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
     pub fn build(self) -> Result<Policy, Invalid> {
+        self.config.is_of_one()?;
         let Built { name, config, plan, clock, seed, stream, teller, shared } = self.parts()?;
         let mut machines = PolicyMachines::new(&config, plan, seed, RUNNING_SEEN)?;
         machines.budget = machines.budget.filter(|_| shared.budget.is_none());

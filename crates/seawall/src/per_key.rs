@@ -52,7 +52,7 @@ use crate::{
 ///
 /// let tenants = Policy::builder("tenants")
 ///     .circuit_breaker(CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() })
-///     .per_key::<Arc<str>>(10_000)
+///     .per_key::<Arc<str>>()
 ///     .build()?;
 ///
 /// assert!(tenants.key("acme").run(|| async { Err::<(), _>("down") }).await.is_err());
@@ -155,7 +155,8 @@ impl<K: AnyKey> PerKey<K> {
     }
 
     /// Other settings for all keys at once, each by the rules of [`Policy::reload`](crate::Policy::reload). Calls
-    /// wait meanwhile, about a microsecond for each key.
+    /// wait meanwhile, about a microsecond for each key. Where [`max_keys`](PolicyConfig::max_keys) is less than the
+    /// keys there are, no key is added, and none goes.
     ///
     /// # Errors
     /// The first setting that makes no sense for each of many keys; then nothing has changed.

@@ -29,6 +29,9 @@ pub struct PolicyConfig {
     pub bulkhead: Option<BulkheadConfig>,
     /// Limits on one attempt.
     pub timeout: Option<TimeoutConfig>,
+    /// How many keys have state of their own, in a [policy for each key](crate::PerKey): 10 000 unless it is said here.
+    /// With 0 all share one. One policy for all calls has no such setting.
+    pub max_keys: Option<u32>,
 }
 
 impl PolicyConfig {

@@ -45,6 +45,7 @@ impl Policy {
     /// # Errors
     /// The first setting that makes no sense; then nothing has changed.
     pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
+        config.is_of_one()?;
         config.first_invalid()?;
         let handles = self.0.shared.as_deref();
         let own = handles.map(|handles| handles.without(config));
@@ -77,6 +78,12 @@ impl PolicyConfig {
             first.get_or_insert(invalid);
         });
         first.map_or(Ok(()), Err)
+    }
+
+    /// Whether it says nothing that only a policy for each key can do.
+    pub(crate) fn is_of_one(&self) -> Result<(), Invalid> {
+        let expected = "not set in one policy for all calls: `per_key` makes one for each key";
+        self.max_keys.map_or(Ok(()), |keys| Err(Invalid::new("max_keys", keys, expected)))
     }
 }
 

@@ -60,7 +60,8 @@ fn each_floor() -> Contender {
 
 fn each_ours() -> Contender {
     let config = full(wide(Algorithm::TokenBucket));
-    let each = Policy::builder("ours").config(config).per_key::<Key>(COUNT as u32).build();
+    let each =
+        Policy::builder("ours").config(config).per_key::<Key>().max_keys(COUNT as u32).build();
     let each = each.expect("the settings are valid");
     for key in KEYS.iter() {
         drop(each.key(&**key));

@@ -8,6 +8,10 @@
 //! bulkhead        = "database"              # a preset by its name
 //! rate_limit      = { capacity = 200, rate = "100/s" }
 //! # timeout: not written, so not applied
+//!
+//! [policy.tenants]
+//! max_keys        = 500                     # a policy for each key
+//! bulkhead        = true
 //! ```
 //!
 //! `retry.on` is the gateway's: without "timeout", attempts that ran into their limit are not retried. Who asks
@@ -60,6 +64,7 @@ pub struct Policies {
 fn policy(mut table: Table<'_>) -> PolicyConfig {
     let mut config = PolicyConfig::default();
     table.set("deadline", Value::duration_or_none, &mut config.deadline);
+    table.set("max_keys", |value| value.count().map(Some), &mut config.max_keys);
     // The deadline alone: a pattern is checked where its own fields have their places.
     table.check(|found| config.check(found));
     let limit = |table: Table<'_>, base| rate_limit(table, base, &Algorithm::ALL);

@@ -73,6 +73,7 @@ bulkhead = true
 timeout = true
 
 [policy.none]
+max_keys = 500
 retry = { max_elapsed = "none" }
 circuit_breaker = { failure_rate = "none", slow_rate = "none", slow_after = "none", max_open_for = "none" }
 
@@ -143,6 +144,7 @@ bulkhead = false
                 warm_up: 1_000,
                 floor: Duration::from_millis(20),
             }),
+            max_keys: None,
         }
     );
     let defaults = PolicyConfig {
@@ -153,9 +155,11 @@ bulkhead = false
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         bulkhead: Some(BulkheadConfig::default()),
         timeout: Some(TimeoutConfig::default()),
+        max_keys: None,
     };
     assert_eq!(read.policies["defaults"], defaults);
     let none = PolicyConfig {
+        max_keys: Some(500),
         retry: Some(RetryConfig::default()),
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         ..PolicyConfig::default()

@@ -54,8 +54,7 @@ impl<K: Hash + Eq + Clone, C: Clone> Cells<K, C> {
             table: Vec::new(),
             oldest: OVERFLOW,
             youngest: OVERFLOW,
-            // One number less than there are is left for the overflow.
-            max_keys: max_keys.min(OVERFLOW - 1),
+            max_keys: max_keys.min(KEYS_MAX),
             overflow: fresh.clone(),
             fresh,
             overflowed: 0,
@@ -205,6 +204,11 @@ impl<K, C> Cells<K, C> {
         own.map(|(n, place)| (n as u32, &mut place.cell)).chain([(OVERFLOW, &mut self.overflow)])
     }
 
+    /// From now on at most so many keys, but none has to go for that.
+    pub(crate) fn hold(&mut self, max_keys: u32) {
+        self.max_keys = max_keys.min(KEYS_MAX).max(self.table.len() as u32);
+    }
+
     /// From now on cells begin as `fresh`.
     pub(crate) fn begin_as(&mut self, fresh: C) {
         self.fresh = fresh;
@@ -248,6 +252,9 @@ impl<K, C> Cells<K, C> {
 /// The place of the overflow cell, which is in no table; in the list, the end. A table that long does not fit into
 /// memory.
 pub(crate) const OVERFLOW: u32 = u32::MAX;
+
+/// One number less than there are: the last is that of the overflow.
+const KEYS_MAX: u32 = OVERFLOW - 1;
 
 /// What one insertion may cost: a microsecond. A map in which more than that are in use in a row goes round in
 /// `max_keys` / 16 insertions.

@@ -14,13 +14,19 @@ use crate::{
 #[must_use = "nothing is built before `build`"]
 pub struct PerKeyBuilder<K: AnyKey> {
     policy: PolicyBuilder,
-    max_keys: u32,
+    max_keys: Option<u32>,
     keys: PhantomData<fn(K)>,
 }
 
 impl<K: AnyKey> PerKeyBuilder<K> {
-    pub(crate) const fn new(policy: PolicyBuilder, max_keys: u32) -> Self {
-        Self { policy, max_keys, keys: PhantomData }
+    pub(crate) const fn new(policy: PolicyBuilder) -> Self {
+        Self { policy, max_keys: None, keys: PhantomData }
+    }
+
+    /// How many keys have state of their own, instead of [as many as the settings say](PolicyConfig::max_keys).
+    pub const fn max_keys(mut self, max_keys: u32) -> Self {
+        self.max_keys = Some(max_keys);
+        self
     }
 
     /// The policy for each key.
@@ -30,14 +36,15 @@ impl<K: AnyKey> PerKeyBuilder<K> {
     /// limit has at most 15 buckets, or an exact limit of 16; a window of a breaker at most 256 calls; at most 16
     /// probes at once; and no part is shared by handle.
     pub fn build(self) -> Result<PerKey<K>, Invalid> {
-        let Built { name, config, plan, clock, seed, stream, teller, shared } =
+        let Built { name, mut config, plan, clock, seed, stream, teller, shared } =
             self.policy.parts()?;
         if shared.any() {
             let expected = "settings for each of many keys, no handle of a part";
             return Err(Invalid::new("per_key", &name, expected));
         }
         check(&config)?;
-        let machines = KeyedMachines::new(&config, plan, self.max_keys, seed)?;
+        config.max_keys = self.max_keys.or(config.max_keys);
+        let machines = KeyedMachines::new(&config, plan, seed)?;
         let shell = Shell::new(machines, teller, Some(seed));
         let pool = Arc::new(Pool::new(name.clone()));
         let limits = KeptLimits::new(config.timeout.as_ref());

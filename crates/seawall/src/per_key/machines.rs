@@ -52,15 +52,10 @@ struct Memory {
 }
 
 impl<K: AnyKey> KeyedMachines<K> {
-    pub(super) fn new(
-        config: &PolicyConfig,
-        plan: Plan,
-        max_keys: u32,
-        seed: u64,
-    ) -> Result<Self, Invalid> {
+    pub(super) fn new(config: &PolicyConfig, plan: Plan, seed: u64) -> Result<Self, Invalid> {
         let machines = PolicyMachines::new(config, plan, seed, RUNNING_SEEN)?;
         let fresh = Cell { memory: Memory::of(machines.for_one()), users: 0 };
-        let cells = Cells::new(max_keys, fresh);
+        let cells = Cells::new(config.max_keys.unwrap_or(MAX_KEYS), fresh);
         Ok(Self { machines, loaded: None, cells, seed: seed as u32 })
     }
 
@@ -153,6 +148,9 @@ impl<K: AnyKey> KeyedMachines<K> {
         let fresh = PolicyMachines::new(&own, plan.clone(), seed, RUNNING_SEEN)?;
         self.cells.begin_as(Cell { memory: Memory::of(fresh), users: 0 });
         self.machines.reload(config, plan, seed, now)?;
+        if let Some(max_keys) = config.max_keys {
+            self.cells.hold(max_keys);
+        }
         Ok(reloaded)
     }
 
@@ -247,6 +245,9 @@ fn short(mut key: String) -> Arc<str> {
 
 /// Running calls that the breaker of one key looks at: a callee of one key that hangs is seen by as many.
 const RUNNING_SEEN: u8 = 8;
+
+/// 5 MB, and ten times what the guide lets run at once.
+const MAX_KEYS: u32 = 10_000;
 
 /// The length up to which a key's memory is stated.
 const SHOWN_BYTES: usize = 64;

@@ -82,8 +82,16 @@ struct Row {
 
 /// Every field, by its name in configuration. Nothing is left out: a new field does not compile until it is here.
 fn rows(config: &PolicyConfig) -> Vec<(&'static str, Row)> {
-    let PolicyConfig { deadline, rate_limit, retry, retry_on, circuit_breaker, bulkhead, timeout } =
-        config;
+    let PolicyConfig {
+        deadline,
+        rate_limit,
+        retry,
+        retry_on,
+        circuit_breaker,
+        bulkhead,
+        timeout,
+        max_keys,
+    } = config;
     let mut rows = vec![
         ("deadline", optional(deadline.as_ref())),
         ("rate_limit", switch(rate_limit.is_some())),
@@ -92,6 +100,7 @@ fn rows(config: &PolicyConfig) -> Vec<(&'static str, Row)> {
         ("circuit_breaker", switch(circuit_breaker.is_some())),
         ("bulkhead", switch(bulkhead.is_some())),
         ("timeout", switch(timeout.is_some())),
+        ("max_keys", written(*max_keys)),
     ];
     rows.extend(rate_limit.iter().flat_map(limiter));
     rows.extend(retry.iter().flat_map(retries));

@@ -38,7 +38,13 @@ fn narrow() -> PolicyConfig {
 }
 
 fn tenants(world: &World, config: PolicyConfig, max_keys: u32) -> PerKey {
-    world.policy().config(config).per_key(max_keys).build().expect("the settings make sense")
+    world
+        .policy()
+        .config(config)
+        .per_key()
+        .max_keys(max_keys)
+        .build()
+        .expect("the settings make sense")
 }
 
 fn hanging(tenants: &PerKey, key: &str) -> Pending {
@@ -506,9 +512,56 @@ fn whoever_waits_in_a_line_that_goes_is_let_out_of_it() {
 }
 
 #[test]
+fn how_many_keys_there_may_be_is_a_setting_too() {
+    let world = World::default();
+    let built = |config: PolicyConfig| world.policy().config(config).per_key::<Arc<str>>();
+    let saying = |max_keys| PolicyConfig { max_keys, ..narrow() };
+    for (config, said, expected) in [
+        (saying(None), None, 10_000),
+        (saying(Some(500)), None, 500),
+        (saying(Some(500)), Some(2), 2),
+        (saying(Some(u32::MAX)), None, u32::MAX - 1),
+    ] {
+        let builder = built(config);
+        let tenants = match said {
+            Some(max_keys) => builder.max_keys(max_keys),
+            None => builder,
+        };
+        assert_eq!(tenants.build().unwrap().snapshot().max_keys, expected);
+    }
+    let all = world.policy().config(saying(Some(500))).build().unwrap_err().to_string();
+    assert_eq!(
+        all,
+        "max_keys is 500, expected not set in one policy for all calls: `per_key` makes one for each key"
+    );
+    let all = world.policy().config(narrow()).build().unwrap();
+    assert_eq!(all.reload(&saying(Some(500))).unwrap_err().field, "max_keys");
+}
+
+#[test]
+fn a_reload_makes_room_for_more_keys_and_throws_none_out() {
+    let world = World::default();
+    let tenants = tenants(&world, narrow(), 2);
+    let keys = ["a", "b", "c"].map(|key| tenants.key(key));
+    assert_eq!(keys.each_ref().map(Key::is_shared), [false, false, true]);
+    let reload = |max_keys| {
+        tenants.reload(&PolicyConfig { max_keys, ..narrow() }).unwrap();
+        tenants.snapshot().max_keys
+    };
+    assert_eq!((reload(None), reload(Some(20))), (2, 20));
+    let more: Vec<_> = (0..18).map(|n| tenants.key(&*n.to_string())).collect();
+    assert!(!more.iter().any(Key::is_shared) && tenants.key("late").is_shared());
+    assert_eq!(reload(Some(1)), 20);
+    assert!(tenants.key("late").is_shared() && !tenants.key("a").is_shared());
+    drop((keys, more));
+    assert!(!tenants.key("late").is_shared());
+    assert_eq!((tenants.snapshot().keys, tenants.snapshot().evicted), (20, 1));
+}
+
+#[test]
 fn what_does_not_fit_many_times_is_refused_with_what_would() {
     let build = |config: PolicyConfig| {
-        Policy::builder("tenants").config(config).per_key::<Arc<str>>(10).build().map(drop)
+        Policy::builder("tenants").config(config).per_key::<Arc<str>>().build().map(drop)
     };
     let window = |limit, buckets| PolicyConfig {
         rate_limit: Some(RateLimitConfig {
@@ -547,7 +600,7 @@ fn what_does_not_fit_many_times_is_refused_with_what_would() {
         assert!(invalid.contains(field) && invalid.contains(expected), "{invalid}");
     }
     let part = seawall::Bulkhead::new("places", BulkheadConfig::default()).unwrap();
-    let shared = Policy::builder("tenants").bulkhead(&part).per_key::<Arc<str>>(10).build();
+    let shared = Policy::builder("tenants").bulkhead(&part).per_key::<Arc<str>>().build();
     assert!(shared.unwrap_err().to_string().contains("no handle"));
 }
 

@@ -62,7 +62,7 @@ fn builder(config: PolicyConfig, clock: &ManualClock) -> PolicyBuilder {
 }
 
 fn tenants(config: PolicyConfig, clock: &ManualClock) -> PerKey {
-    builder(config, clock).per_key(KEYS).build().expect("the settings make sense")
+    builder(config, clock).per_key().build().expect("the settings make sense")
 }
 
 /// A key of 64 bytes nobody has had before.
@@ -165,7 +165,8 @@ fn a_flood_of_keys_that_fail_shares_one_limit_once_it_has_filled_the_map() {
         open_for: 600 * SECOND,
         ..CircuitBreakerConfig::default()
     });
-    let tenants: PerKey = builder(config, &clock).per_key(100).build().expect("it makes sense");
+    let tenants: PerKey =
+        builder(config, &clock).per_key().max_keys(100).build().expect("it makes sense");
     let reached = (0..10_000)
         .filter(|number| {
             matches!(call(&tenants, &made_up(*number), Err(())), Err(Error::Failed(..)))

@@ -29,7 +29,7 @@ const THREADS: u64 = 4;
 fn tenants(config: PolicyConfig, max_keys: u32) -> PerKey {
     let clock = Clock::manual(&ManualClock::new());
     let builder = Policy::builder("tenants").config(config).clock(clock).seed(7);
-    builder.per_key(max_keys).build().expect("the settings make sense")
+    builder.per_key().max_keys(max_keys).build().expect("the settings make sense")
 }
 
 fn places(max_concurrent: u32, max_queue: u32) -> PolicyConfig {

@@ -19,6 +19,7 @@ fn config() -> PolicyConfig {
         circuit_breaker: Some(CircuitBreakerConfig::default()),
         bulkhead: Some(BulkheadConfig::default()),
         timeout: Some(TimeoutConfig::default()),
+        max_keys: None,
     }
 }
 
@@ -96,8 +97,9 @@ fn every_field_that_differs_is_told_and_no_other() {
     fn limits(config: &mut PolicyConfig) -> &mut TimeoutConfig {
         config.timeout.as_mut().unwrap()
     }
-    let changes: [(&str, &str, &str, Change); 48] = [
+    let changes: [(&str, &str, &str, Change); 49] = [
         ("deadline", "1s", "not set", |c| c.deadline = None),
+        ("max_keys", "not set", "9", |c| c.max_keys = Some(9)),
         ("rate_limit", "on", "off", |c| c.rate_limit = None),
         ("rate_limit.algorithm", "token_bucket", "leaky_bucket", |c| {
             limiter(c).algorithm = Algorithm::LeakyBucket;

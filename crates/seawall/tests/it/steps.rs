@@ -272,7 +272,7 @@ fn other_limits_hold_from_the_next_attempt_on() {
 #[test]
 fn all_keys_have_the_limits_of_their_policy_and_other_ones_at_once() {
     let mut world = World::default();
-    let tenants = limited(&world).per_key::<Arc<str>>(10).build().unwrap();
+    let tenants = limited(&world).per_key::<Arc<str>>().build().unwrap();
     let of = |key: &str| tenants.key(key).call().run_blocking(Ok::<_, ()>).unwrap();
     let before = of("acme");
     let timeout = Some(limits(50 * MS, 70 * MS));
