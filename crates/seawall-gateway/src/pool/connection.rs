@@ -199,13 +199,23 @@ pub(super) async fn dial(authority: &str) -> Result<TcpStream, SendError> {
     Ok(stream)
 }
 
-/// What is still under way when this ends, or is dropped, ends with it.
+/// At most [`SOCKETS_MAX`] at once, for they share one place. An address that another waits for has
+/// [`SHARE`] to answer; the last ones have as long as there is. What is still under way when this ends, or is
+/// dropped, ends with it.
 async fn connect(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, SendError> {
-    let (mut addresses, mut under_way) = (addresses.into_iter().fuse(), JoinSet::new());
+    let addresses: Vec<_> = addresses.into_iter().collect();
+    let awaited = addresses.len().saturating_sub(SOCKETS_MAX);
+    let (mut addresses, mut under_way) = (addresses.into_iter().enumerate(), JoinSet::new());
     let mut last = SendError::Dns;
     loop {
-        if let Some(address) = addresses.next() {
-            under_way.spawn(TcpStream::connect(address));
+        if under_way.len() < SOCKETS_MAX
+            && let Some((n, address)) = addresses.next()
+        {
+            let share = if n < awaited { SHARE } else { Duration::MAX };
+            under_way.spawn(async move {
+                let connected = timeout(share, TcpStream::connect(address)).await;
+                connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            });
         }
         match timeout(TURN, under_way.join_next()).await {
             Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
@@ -245,8 +255,16 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// them fit into the gateway's connect limit.
 const TURN: Duration = Duration::from_millis(250);
 
+/// Those of the first second: a name with more dead addresses takes no more sockets for it.
+const SOCKETS_MAX: usize = 4;
+
+/// One second, in which its three successors have had their turn as well.
+const SHARE: Duration = TURN.saturating_mul(SOCKETS_MAX as u32);
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use tokio::{
         net::{TcpListener, TcpSocket},
         runtime::Handle,
@@ -295,6 +313,32 @@ mod tests {
             }
         };
         timeout(PATIENCE, given_up).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_with_many_dead_addresses_takes_four_sockets_and_reaches_the_last() {
+        let mut addresses = Vec::new();
+        let mut held = Vec::new();
+        for _ in 0..6 {
+            let hung = hanging().await;
+            addresses.push(hung.addr);
+            held.push(hung);
+        }
+        let sound = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(sound.local_addr().unwrap());
+        let (tasks, mut most) = (Handle::current().metrics(), 0);
+        let mut connecting = pin!(connected(&addresses));
+        let reached = loop {
+            tokio::select! {
+                reached = &mut connecting => break reached,
+                () = yield_now() => most = most.max(tasks.num_alive_tasks()),
+            }
+        };
+        assert_eq!((reached, most), (Ok(addresses[6]), 4));
+
+        let (dead, _kept) = refusing();
+        let given_up = connected(&[addresses[0], dead, dead, dead, dead]).await;
+        assert_eq!(given_up, Err(SendError::ConnectTimeout), "the one that ended last");
     }
 
     #[tokio::test]
