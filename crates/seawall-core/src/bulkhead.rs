@@ -43,7 +43,7 @@ use crate::{
     invalid::first, time::nanos,
 };
 
-/// The machine. 368 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
+/// The machine. 376 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
 /// max_concurrent`. Every verb takes constant time or that of a heap of the waiters; only waits that end together
 /// are ended together.
 #[derive(Clone, Debug)]
@@ -203,6 +203,12 @@ impl Bulkhead {
     #[must_use]
     pub const fn max_run(&self) -> Option<Duration> {
         self.config.max_run
+    }
+
+    /// Threads for blocking work, if that was said.
+    #[must_use]
+    pub const fn pool_threads(&self) -> Option<u32> {
+        self.config.pool_threads
     }
 
     /// Other settings from now on. Nothing that runs is cut: a lower limit is reached as calls end. Who finds no

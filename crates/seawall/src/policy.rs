@@ -177,10 +177,11 @@ impl Policy {
     }
 
     fn pool_threads(&self) -> usize {
-        let places = |machines: &PolicyMachines| {
-            machines.bulkhead.as_ref().map(|bulkhead| bulkhead.snapshot().max_concurrent)
+        let threads = |machines: &PolicyMachines| {
+            let bulkhead = machines.bulkhead.as_ref()?;
+            Some(bulkhead.pool_threads().unwrap_or(bulkhead.snapshot().max_concurrent))
         };
-        self.line(Line::Bulkhead).read(places).unwrap_or(THREADS) as usize
+        self.line(Line::Bulkhead).read(threads).unwrap_or(THREADS) as usize
     }
 
     /// One call, to be given what this caller knows: a deadline of its own, that it must not be repeated.

@@ -26,6 +26,9 @@ pub struct BulkheadConfig {
     /// Places kept free for each class, the most urgent first: what others leave untouched while the class runs
     /// fewer. Default none. Together at most `max_concurrent`; all 0 without `priority`.
     pub reserves: [u32; 5],
+    /// Threads for blocking work that runs on the bulkhead's own. Default as many as `max_concurrent`; at least 1. The
+    /// machine only carries it too: whoever drives the call has the threads.
+    pub pool_threads: Option<u32>,
 }
 
 impl Default for BulkheadConfig {
@@ -67,6 +70,9 @@ impl BulkheadConfig {
         if self.max_run == Some(Duration::ZERO) {
             found(Invalid::new("bulkhead.max_run", "0s", "more than 0s, or none"));
         }
+        if self.pool_threads == Some(0) {
+            found(Invalid::new("bulkhead.pool_threads", 0, "at least 1"));
+        }
         let reserved: u64 = self.reserves.iter().map(|&places| u64::from(places)).sum();
         if reserved > u64::from(self.max_concurrent) {
             let expected = "together at most max_concurrent";
@@ -86,6 +92,7 @@ impl BulkheadConfig {
             max_run: Some(Duration::from_secs(seconds)),
             priority: true,
             reserves: [0; 5],
+            pool_threads: None,
         }
     }
 }

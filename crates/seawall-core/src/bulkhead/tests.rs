@@ -88,12 +88,14 @@ fn settings_that_make_no_sense_are_told_all() {
         max_run: Some(Duration::ZERO),
         priority: false,
         reserves: [u32::MAX; 5],
+        pool_threads: Some(0),
         ..BulkheadConfig::default()
     };
     config.check(&mut |invalid| found.push(std::format!("{invalid}")));
     let expected = [
         "bulkhead.max_wait is 0s, expected more than 0s",
         "bulkhead.max_run is 0s, expected more than 0s, or none",
+        "bulkhead.pool_threads is 0, expected at least 1",
         "bulkhead.reserves is 21474836475, expected together at most max_concurrent",
         "bulkhead.reserves is 21474836475, expected 0 without priority",
     ];
@@ -492,7 +494,7 @@ fn memory_is_bounded_though_nobody_looks() {
 
 #[test]
 fn the_sizes_that_are_stated() {
-    assert_eq!(size_of::<Bulkhead>(), 368);
+    assert_eq!(size_of::<Bulkhead>(), 376);
     assert_eq!(queue::PLACE_BYTES, 40);
     assert_eq!(size_of::<(Instant, u32)>() + size_of::<usize>(), 24);
 }

@@ -3,9 +3,9 @@
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use seawall::{
-    CircuitBreakerConfig, PolicyConfig, Ratio, RetryConfig, RetryOn, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, PolicyConfig, Ratio, RetryConfig, RetryOn, TimeoutConfig,
     config::{
-        CIRCUIT_BREAKER, MainKey, Pattern, RATE_LIMIT, RETRY, TIMEOUT, Table, Value,
+        CIRCUIT_BREAKER, MainKey, Pattern, RATE_LIMIT, RETRY, TIMEOUT, Table, Value, bulkhead,
         bulkhead_or_preset, circuit_breaker, retry, timeout,
     },
 };
@@ -215,7 +215,7 @@ fn route<'r>(mut table: Table<'r>, name: Option<(&str, Value<'r>)>) -> RawRoute<
     read_limits(&mut table, &mut config);
     let owner = upstream.as_ref().filter(|value| !value.is_list()).and_then(Value::text);
     read_retry(&mut table, &mut config, owner.unwrap_or("NAME"));
-    config.bulkhead = bulkhead_or_preset(&mut table, true, preset::bulkhead());
+    config.bulkhead = bulkhead_or_preset(&mut table, true, preset::bulkhead(), read_bulkhead);
     let kept = |value: &Value<'_>| {
         let right = "0 to \"16MiB\": it is kept for every request";
         within(value, value.size()?, &(0..=REPLAY_BYTES_MAX), right)
@@ -281,6 +281,13 @@ fn read_retry(table: &mut Table<'_>, config: &mut RouteConfig, upstream: &str) {
         Some((retry, on)) => (config.retry, config.retry_on) = (Some(retry), on),
         None => config.retry = None,
     }
+}
+
+/// A bulkhead without threads of its own.
+fn read_bulkhead(mut table: Table<'_>, base: BulkheadConfig) -> BulkheadConfig {
+    let threads = "`bulkhead.pool_threads`: the gateway runs nothing on threads of a bulkhead";
+    table.refuse("pool_threads", threads);
+    bulkhead(table, base)
 }
 
 fn address(value: &Value<'_>) -> Option<SocketAddr> {

@@ -153,6 +153,7 @@ fn everything_written_is_read() {
             max_run: Some(SECS(20)),
             priority: true,
             reserves: [0, 2, 0, 0, 0],
+            pool_threads: None,
         })
     );
     assert_eq!(route.replay_buffer, 1 << 20);
@@ -223,6 +224,7 @@ fn what_is_not_written_is_the_preset() {
             max_run: None,
             priority: true,
             reserves: [0; 5],
+            pool_threads: None,
         })
     );
     assert_eq!(route.replay_buffer, 65_536);
@@ -497,7 +499,7 @@ fn every_mistake_in_a_route_is_told() {
             "bulkhead = { max_queue = -1, max_wait = '0s', pool_threads = 4, reserves = { hi = 1 } }",
             "8:26: bulkhead.max_queue is -1, expected a whole number, 0 to 4294967295\n\
              8:41: bulkhead.max_wait is 0s, expected more than 0s\n\
-             8:47: `bulkhead.pool_threads` is not supported yet\n\
+             8:47: `bulkhead.pool_threads`: the gateway runs nothing on threads of a bulkhead\n\
              8:78: unknown field `bulkhead.reserves.hi`",
         ),
         (

@@ -20,8 +20,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CIRCUIT_BREAKER, Problems, RATE_LIMIT, RETRY, TIMEOUT, Table, Value, bulkhead_or_preset,
-    circuit_breaker, rate_limit, read, retry, timeout,
+    CIRCUIT_BREAKER, Problems, RATE_LIMIT, RETRY, TIMEOUT, Table, Value, bulkhead,
+    bulkhead_or_preset, circuit_breaker, rate_limit, read, retry, timeout,
 };
 use crate::{Algorithm, Origins, PolicyConfig};
 
@@ -78,7 +78,7 @@ fn policy(mut table: Table<'_>) -> PolicyConfig {
         Default::default(),
         circuit_breaker,
     );
-    config.bulkhead = bulkhead_or_preset(&mut table, false, Default::default());
+    config.bulkhead = bulkhead_or_preset(&mut table, false, Default::default(), bulkhead);
     config.timeout = table.pattern("timeout", &TIMEOUT).on(false, Default::default(), timeout);
     table.later(&["fallback", "health", "hedge", "idempotency"]);
     table.end();

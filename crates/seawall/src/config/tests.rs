@@ -53,6 +53,7 @@ max_queue = 5
 max_wait = "1s"
 max_run = "none"
 reserves = { critical = 2, high = 1 }
+pool_threads = 8
 
 [policy.full.timeout]
 connect = "1s"
@@ -133,6 +134,7 @@ bulkhead = false
                 max_run: None,
                 priority: true,
                 reserves: [2, 1, 0, 0, 0],
+                pool_threads: Some(8),
             }),
             timeout: Some(TimeoutConfig {
                 connect: Duration::from_secs(1),
@@ -171,8 +173,8 @@ bulkhead = false
         ("policy.full.rate_limit.reserves.normal", "a.toml:4:88"),
         ("policy.full.retry.max_retries", "a.toml:5:25"),
         ("policy.full.circuit_breaker.over", "a.toml:12:8"),
-        ("policy.full.timeout.floor", "a.toml:36:9"),
-        ("policy.defaults.retry", "a.toml:41:9"),
+        ("policy.full.timeout.floor", "a.toml:37:9"),
+        ("policy.defaults.retry", "a.toml:42:9"),
         ("policy.defaults.retry.max_retries", "default"),
     ] {
         assert_eq!(read.origins.of(field).to_string(), origin, "{field}");
@@ -583,13 +585,13 @@ fn unknown_and_later_fields_are_told_at_their_names() {
     assert_eq!(
         problems(
             "polcy = 1\n[policy.p]\nrety = true\nhedge = { }\n[policy.p.bulkhead]\n\
-             pool_threads = 5\nmax_concurent = 3\ncolour = 1\n[policy.p.circuit_breaker]\n\
+             pool_threads = 0\nmax_concurent = 3\ncolour = 1\n[policy.p.circuit_breaker]\n\
              failure_rates = \"50%\"\n"
         ),
         "1:1: unknown field `polcy`, did you mean `policy`?\n\
          3:1: unknown field `rety`, did you mean `retry`?\n\
          4:1: `hedge` is not supported yet\n\
-         6:1: `bulkhead.pool_threads` is not supported yet\n\
+         6:16: bulkhead.pool_threads is 0, expected at least 1\n\
          7:1: unknown field `bulkhead.max_concurent`, did you mean `max_concurrent`?\n\
          8:1: unknown field `bulkhead.colour`\n\
          10:1: unknown field `circuit_breaker.failure_rates`, did you mean `failure_rate`?"
@@ -640,7 +642,7 @@ fn one_slip_of_syntax_is_one_error() {
 #[test]
 fn five_mistakes_are_five_lines() {
     let text = "[policy.é-shop]\nretry = true\n[policy.shop]\ndeadline = 2\nretry = { jitter = \"équal\", maxretries = 1 }\n\
-                bulkhead = { pool_threads = 5 }\ncircuit_breaker.failures = 0\n";
+                bulkhead = { pool_threads = 0 }\ncircuit_breaker.failures = 0\n";
     assert_eq!(
         problems(&text.replace("é-shop", "\"é-shop\"")),
         format!(
@@ -648,7 +650,7 @@ fn five_mistakes_are_five_lines() {
              4:12: deadline is 2, expected {DURATION}, or \"none\"\n\
              5:20: retry.jitter is \"équal\", expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1; did you mean \"equal\"?\n\
              5:29: unknown field `retry.maxretries`, did you mean `max_retries`?\n\
-             6:14: `bulkhead.pool_threads` is not supported yet\n\
+             6:29: bulkhead.pool_threads is 0, expected at least 1\n\
              7:28: circuit_breaker.failures is 0, expected at least 1"
         )
     );

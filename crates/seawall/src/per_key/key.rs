@@ -10,7 +10,7 @@ use std::{
 
 use seawall_core::{CircuitBreaker, Draw, Instant, Line, Parts, Phase, Shared, Transition};
 
-use super::Inner;
+use super::{Inner, machines::KeyedMachines};
 use crate::{
     Attempt, Caller, Clock, Driven, Error, Held, Plain, Protection, StepLimits, Typed,
     keyed::OVERFLOW, pooled::Job,
@@ -198,7 +198,8 @@ impl<K: AnyKey> Protection for Key<K> {
     }
 
     fn submit(&self, job: Job) {
-        self.shared.pool.submit(THREADS, job);
+        let threads = self.shared.shell.read(KeyedMachines::pool_threads);
+        self.shared.pool.submit(threads.unwrap_or(THREADS) as usize, job);
     }
 
     fn abandon_job(&self) {
@@ -207,4 +208,4 @@ impl<K: AnyKey> Protection for Key<K> {
 }
 
 /// As many as of a policy without a bulkhead: the keys' own say how many calls of a key run, not of all.
-const THREADS: usize = 100;
+const THREADS: u32 = 100;

@@ -105,6 +105,11 @@ impl<K: AnyKey> KeyedMachines<K> {
         self.machines.breaker.is_some()
     }
 
+    /// Threads for blocking work of all keys, if that was said.
+    pub(super) fn pool_threads(&self) -> Option<u32> {
+        self.machines.bulkhead.as_ref()?.pool_threads()
+    }
+
     pub(super) const fn counts(&self) -> Counts {
         self.machines.counts
     }

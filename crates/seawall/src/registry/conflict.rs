@@ -178,9 +178,16 @@ fn breaker(breaker: &CircuitBreakerConfig) -> [(&'static str, Row); 12] {
     ]
 }
 
-fn places(bulkhead: &BulkheadConfig) -> [(&'static str, Row); 6] {
-    let BulkheadConfig { max_concurrent, max_queue, max_wait, max_run, priority, reserves } =
-        bulkhead;
+fn places(bulkhead: &BulkheadConfig) -> [(&'static str, Row); 7] {
+    let BulkheadConfig {
+        max_concurrent,
+        max_queue,
+        max_wait,
+        max_run,
+        priority,
+        reserves,
+        pool_threads,
+    } = bulkhead;
     [
         ("bulkhead.max_concurrent", plain(max_concurrent)),
         ("bulkhead.max_queue", plain(max_queue)),
@@ -188,6 +195,7 @@ fn places(bulkhead: &BulkheadConfig) -> [(&'static str, Row); 6] {
         ("bulkhead.max_run", optional(max_run.as_ref())),
         ("bulkhead.priority", plain(priority)),
         ("bulkhead.reserves", by_class(reserves.map(|places| places.to_string()))),
+        ("bulkhead.pool_threads", optional(pool_threads.as_ref())),
     ]
 }
 

@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Barrier,
+        Arc, Barrier, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
         mpsc,
     },
     thread,
 };
 
-use seawall::{BulkheadConfig, Error, Policy, core::Stopped};
+use seawall::{BulkheadConfig, Error, Policy, PolicyConfig, PoolSnapshot, core::Stopped};
 
 use crate::world::{MS, SECOND, World, assert_nothing_is_left, exact_retry};
 
@@ -18,7 +18,7 @@ fn a_limit_ends_the_wait_and_the_thread_that_hangs_is_counted() {
     let world = World::default();
     let policy = world.policy().deadline(SECOND).build().unwrap();
     let (release, held) = mpsc::sync_channel::<()>(1);
-    let held = Arc::new(std::sync::Mutex::new(held));
+    let held = Arc::new(Mutex::new(held));
     let caller = thread::spawn({
         let policy = policy.clone();
         move || {
@@ -103,13 +103,80 @@ fn there_are_as_many_threads_as_places_and_they_bear_the_policys_name() {
     assert_nothing_is_left(&policy);
 }
 
+fn threads(pool_threads: u32) -> PolicyConfig {
+    let pool_threads = Some(pool_threads);
+    PolicyConfig {
+        bulkhead: Some(BulkheadConfig { pool_threads, ..BulkheadConfig::default() }),
+        ..PolicyConfig::default()
+    }
+}
+
+type Job = Box<dyn Fn() -> Result<(), ()> + Send + Sync>;
+
+/// Two calls on one thread, and a third once there may be two.
+fn there_are_so_many(
+    run: impl Fn(Job) -> Result<(), Error<()>> + Clone + Send + 'static,
+    pool: impl Fn() -> PoolSnapshot,
+    allow_two: impl FnOnce(),
+) {
+    let begun = Arc::new(AtomicU32::new(0));
+    let (release, held) = mpsc::sync_channel::<()>(0);
+    let held = Arc::new(Mutex::new(held));
+    let call = || {
+        let (run, begun, held) = (run.clone(), Arc::clone(&begun), Arc::clone(&held));
+        let job = move || {
+            begun.fetch_add(1, SeqCst);
+            let _ = held.lock().map(|held| held.recv());
+            Ok(())
+        };
+        thread::spawn(move || run(Box::new(job)))
+    };
+    let threads_for = |jobs| loop {
+        let seen = pool();
+        if seen.threads + seen.waiting >= jobs {
+            return seen.threads;
+        }
+        thread::yield_now();
+    };
+    let mut callers = vec![call()];
+    while begun.load(SeqCst) == 0 {
+        thread::yield_now();
+    }
+    callers.push(call());
+    assert_eq!(threads_for(2), 1);
+    allow_two();
+    callers.push(call());
+    assert_eq!(threads_for(3), 2);
+    drop(release);
+    for caller in callers {
+        assert!(matches!(caller.join(), Ok(Ok(()))));
+    }
+}
+
+#[test]
+fn pool_threads_says_how_many_threads_there_are() {
+    let policy = Policy::builder("orders").config(threads(1)).build().unwrap();
+    let caller = policy.clone();
+    let run = move |job: Job| caller.run_pooled(job);
+    let allow_two = || assert!(policy.reload(&threads(2)).is_ok());
+    there_are_so_many(run, || policy.pool_snapshot(), allow_two);
+    assert_nothing_is_left(&policy);
+
+    let tenants = Policy::builder("tenants").config(threads(1)).per_key::<Arc<str>>();
+    let tenants = tenants.build().unwrap();
+    let caller = tenants.clone();
+    let run = move |job: Job| caller.key("acme").run_pooled(job);
+    let allow_two = || assert!(tenants.reload(&threads(2)).is_ok());
+    there_are_so_many(run, || tenants.pool_snapshot(), allow_two);
+}
+
 #[test]
 fn one_policy_whose_threads_all_hang_takes_none_from_another() {
     let bulkhead = BulkheadConfig { max_concurrent: 2, max_queue: 0, ..BulkheadConfig::default() };
     let world = World::default();
     let hung = world.policy().bulkhead(bulkhead).build().unwrap();
     let (release, held) = mpsc::sync_channel::<()>(1);
-    let held = Arc::new(std::sync::Mutex::new(held));
+    let held = Arc::new(Mutex::new(held));
     let callers: Vec<_> = (0..2)
         .map(|_| {
             let (hung, held) = (hung.clone(), held.clone());

@@ -97,7 +97,7 @@ fn every_field_that_differs_is_told_and_no_other() {
     fn limits(config: &mut PolicyConfig) -> &mut TimeoutConfig {
         config.timeout.as_mut().unwrap()
     }
-    let changes: [(&str, &str, &str, Change); 49] = [
+    let changes: [(&str, &str, &str, Change); 50] = [
         ("deadline", "1s", "not set", |c| c.deadline = None),
         ("max_keys", "not set", "9", |c| c.max_keys = Some(9)),
         ("rate_limit", "on", "off", |c| c.rate_limit = None),
@@ -167,6 +167,7 @@ fn every_field_that_differs_is_told_and_no_other() {
         ("bulkhead.reserves", "none", "critical = 5", |c| {
             bulkhead(c).reserves[0] = 5;
         }),
+        ("bulkhead.pool_threads", "not set", "9", |c| bulkhead(c).pool_threads = Some(9)),
         ("timeout", "on", "off", |c| c.timeout = None),
         ("timeout.connect", "3s", "2s", |c| limits(c).connect = 2 * SECOND),
         ("timeout.attempt", "60s", "2s", |c| limits(c).attempt = 2 * SECOND),

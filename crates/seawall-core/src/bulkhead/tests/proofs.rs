@@ -45,6 +45,7 @@ fn config() -> impl Strategy<Value = BulkheadConfig> {
                 max_run: None,
                 priority,
                 reserves: if fits { reserves } else { [0; 5] },
+                pool_threads: None,
             }
         },
     )
@@ -183,6 +184,7 @@ fn every_sequence_of_a_small_house() {
         max_run: None,
         priority,
         reserves,
+        pool_threads: None,
     };
     let states = [
         explore(&config(1, 2, true, [0; 5]), 8),

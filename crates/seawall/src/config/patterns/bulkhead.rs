@@ -6,11 +6,12 @@ use super::by_class;
 use crate::config::{MainKey, Table, Value};
 
 /// Reads the field `bulkhead` of `table`: a table of settings onto `base`, the name of a preset, `true` for `base`
-/// as it is, or `false`. `absent` says whether there is a bulkhead where nothing is written.
+/// as it is, or `false`. `absent` says whether there is a bulkhead where nothing is written; `read` reads the table.
 pub fn bulkhead_or_preset(
     table: &mut Table<'_>,
     absent: bool,
     base: BulkheadConfig,
+    read: impl FnOnce(Table<'_>, BulkheadConfig) -> BulkheadConfig,
 ) -> Option<BulkheadConfig> {
     let preset = |value: &Value<'_>| {
         let name = value.value.as_str()?;
@@ -21,7 +22,7 @@ pub fn bulkhead_or_preset(
             table.take("bulkhead");
             Some(CONFIGS[preset].clone())
         }
-        None => table.pattern("bulkhead", &BULKHEAD).on(absent, base, bulkhead),
+        None => table.pattern("bulkhead", &BULKHEAD).on(absent, base, read),
     }
 }
 
@@ -34,7 +35,7 @@ pub fn bulkhead(mut table: Table<'_>, base: BulkheadConfig) -> BulkheadConfig {
     table.set("max_run", Value::duration_or_none, &mut config.max_run);
     table.set("priority", Value::flag, &mut config.priority);
     table.set("reserves", |value| by_class(value, Value::count), &mut config.reserves);
-    table.later(&["pool_threads"]);
+    table.set("pool_threads", |value| value.count().map(Some), &mut config.pool_threads);
     table.check(|found| config.check(found));
     table.end();
     config
