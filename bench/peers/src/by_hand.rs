@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use crate::{
     contender::Contender,
     measure::{alone, begin_and_keep},
-    operation::{Broken, Operation},
+    operation::{Broken, Operation, Running},
     rows::{ATTEMPT, BY_HAND, DEADLINE, FAILURES_TO_OPEN, PATIENCE, PLACES, RETRIES},
     singles::wide_quota,
 };
@@ -46,7 +46,7 @@ impl ByHand {
     /// With the rate limit used up.
     pub(crate) fn limited() -> Self {
         let by_hand = Self::with(PLACES, Quota::with_period(PATIENCE).expect("it is not zero"));
-        drop(alone(std::pin::pin!(by_hand.full(Operation::Ready))));
+        drop(alone(std::pin::pin!(by_hand.full(|| Operation::Ready.run()))));
         by_hand
     }
 
@@ -54,7 +54,7 @@ impl ByHand {
     pub(crate) fn open() -> Self {
         let by_hand = Self::new();
         for _ in 0..FAILURES_TO_OPEN {
-            drop(alone(std::pin::pin!(by_hand.full(Operation::Failing))));
+            drop(alone(std::pin::pin!(by_hand.full(|| Operation::Failing.run()))));
         }
         by_hand
     }
@@ -63,7 +63,7 @@ impl ByHand {
     pub(crate) fn crowded() -> Self {
         let by_hand = Self::with(1, wide_quota());
         let holder = by_hand.clone();
-        begin_and_keep(async move { holder.full(Operation::Hanging).await });
+        begin_and_keep(async move { holder.full(|| Operation::Hanging.run()).await });
         by_hand
     }
 
@@ -71,27 +71,24 @@ impl ByHand {
     pub(crate) fn contender(self, expected: &'static str, operation: Operation) -> Contender {
         Contender::new(BY_HAND, expected, move || {
             let by_hand = self.clone();
-            async move || by_hand.full(operation).await
+            async move || by_hand.full(|| operation.run()).await
         })
     }
 
     /// Rate limit, deadline, retry, circuit breaker, bulkhead, attempt limit. The limit never waits, so it is asked before
     /// there is a timer.
-    pub(crate) async fn full(&self, operation: Operation) -> Result<u64, Error> {
+    pub(crate) async fn full(&self, operation: impl Fn() -> Running) -> Result<u64, Error> {
         self.limit.check().map_err(|_| Error::Limited)?;
-        let attempt = || async move {
+        let attempt = || async {
             let _place = self.places.try_acquire().map_err(|_| Error::Full)?;
-            limited(operation).await
+            limited(&operation).await
         };
         timeout(DEADLINE, self.retried(attempt)).await.unwrap_or(Err(Error::TimedOut))
     }
 
     /// Retry, circuit breaker, attempt limit.
-    pub(crate) fn four(
-        &self,
-        operation: Operation,
-    ) -> impl Future<Output = Result<u64, Error>> + use<'_> {
-        self.retried(move || limited(operation))
+    pub(crate) async fn four(&self, operation: impl Fn() -> Running) -> Result<u64, Error> {
+        self.retried(|| limited(&operation)).await
     }
 
     fn with(places: usize, quota: Quota) -> Self {
@@ -126,8 +123,8 @@ pub(crate) fn recloser() -> Recloser {
     Recloser::custom().open_wait(PATIENCE).build()
 }
 
-async fn limited(operation: Operation) -> Result<u64, Error> {
-    match timeout(ATTEMPT, operation.run()).await {
+async fn limited(operation: impl Fn() -> Running) -> Result<u64, Error> {
+    match timeout(ATTEMPT, operation()).await {
         Ok(answer) => answer.map_err(|Broken| Error::Broken),
         Err(_) => Err(Error::TimedOut),
     }

@@ -9,7 +9,7 @@ use seawall::{
 
 use crate::{
     measure::{alone, begin_and_keep},
-    operation::{Broken, Operation},
+    operation::{Broken, Operation, Running},
     rows::{DEADLINE, FAILURES_TO_OPEN, PATIENCE},
 };
 
@@ -106,15 +106,16 @@ impl Ours {
         let ours =
             Self::with(PolicyConfig { retry: Some(retry), circuit_breaker: Some(breaker), ..full });
         // One call spends the three retries that a budget begins with.
-        drop(alone(ours.call(Operation::Failing)));
+        drop(alone(ours.call(|| Operation::Failing.run())));
         ours
     }
 
+    /// A call. Whoever makes one brings a closure of its own, as users do: so each has code of its own, made for it.
     pub(crate) fn call(
         &self,
-        operation: Operation,
+        operation: impl FnMut() -> Running,
     ) -> impl Future<Output = Result<u64, Error<Broken>>> {
-        self.0.run(move || operation.run())
+        self.0.run(operation)
     }
 
     /// A call that must not be repeated.
@@ -147,7 +148,7 @@ impl Ours {
     /// Whether a call now runs or waits, for ever.
     fn begin(&self, operation: Operation) -> bool {
         let ours = self.clone();
-        begin_and_keep(async move { ours.call(operation).await }).is_none()
+        begin_and_keep(async move { ours.call(|| operation.run()).await }).is_none()
     }
 
     /// What patient calls leave behind is met by one that is not: a deadline ends waits, and they are to last.

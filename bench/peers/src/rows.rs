@@ -118,7 +118,7 @@ fn ours(name: &'static str, ours: Ours, end: End, operation: Operation) -> Conte
     let ended = ours.ended(end.counted);
     Contender::new(name, end.printed, move || {
         let ours = ours.clone();
-        async move || ours.call(operation).await
+        async move || ours.call(|| operation.run()).await
     })
     .counting(ended)
 }

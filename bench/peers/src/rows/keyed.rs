@@ -84,7 +84,7 @@ fn each_by_hand() -> Contender {
         let (own, mut next) = (own.clone(), scattered());
         async move || {
             let by_hand = found(&own, next());
-            by_hand.full(Operation::Ready).await
+            by_hand.full(|| Operation::Ready.run()).await
         }
     })
 }

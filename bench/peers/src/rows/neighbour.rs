@@ -48,12 +48,12 @@ fn tasks(name: &'static str, hung: bool) -> Contender {
         let a = patient(BulkheadConfig::default());
         for _ in 0..if hung { PLACES + 196 } else { 0 } {
             let a = a.clone();
-            tokio::spawn(async move { a.call(Operation::Hanging).await });
+            tokio::spawn(async move { a.call(|| Operation::Hanging.run()).await });
             tokio::task::yield_now().await;
         }
         assert_eq!(in_flight(&a), if hung { (296, 100) } else { (0, 0) });
         let b = b.clone();
-        async move || b.call(Operation::PendingOnce).await
+        async move || b.call(|| Operation::PendingOnce.run()).await
     })
     .counting(ended)
 }

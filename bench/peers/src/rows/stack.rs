@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
                 ours(OURS, Ours::four(), WELL, Operation::Ready),
                 Contender::new(BY_HAND, ANSWERED, move || {
                     let by_hand = by_hand.clone();
-                    async move || by_hand.four(Operation::Ready).await
+                    async move || by_hand.four(|| Operation::Ready.run()).await
                 }),
                 tower_resilience::contender(tower_resilience::four(), ANSWERED, Operation::Ready),
             ]
