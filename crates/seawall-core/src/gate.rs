@@ -198,4 +198,36 @@ mod tests {
         assert_eq!(<Option<CircuitBreaker> as Gate>::endpoint(()), 0);
         assert!(!gate.has_fresh(&[], Instant::ORIGIN), "there is nowhere else to go");
     }
+
+    #[test]
+    fn one_breaker_is_asked_and_told_as_if_by_itself() {
+        let config = CircuitBreakerConfig { failures: 2, ..CircuitBreakerConfig::default() };
+        let mut gate = Some(CircuitBreaker::new(&config).unwrap());
+        let (at, ms) = (|n| Instant::ORIGIN + Duration::from_millis(n), Duration::from_millis(1));
+        let end = |outcome| End::new(outcome, ms);
+        let admit = |gate: &mut Option<CircuitBreaker>, now| gate.admit(&[], now, || Draw::new(0));
+        assert!(!gate.has_answered_since((), at(0)));
+        let ((), permit) = admit(&mut gate, at(0)).unwrap();
+        assert_eq!(gate.report((), permit, end(Outcome::Success), at(5)), None);
+        assert_eq!([4, 5].map(|since| gate.has_answered_since((), at(since))), [true, false]);
+
+        let ((), first) = admit(&mut gate, at(6)).unwrap();
+        let ((), second) = admit(&mut gate, at(6)).unwrap();
+        assert!(gate.ready_instead((), &first, at(9), at(6)).is_ok(), "one failure is not enough");
+        assert_eq!(gate.report((), first, end(Outcome::Failure), at(6)), None);
+        assert!(gate.ready_instead((), &second, at(9), at(6)).is_err(), "the second would open it");
+        assert!(gate.ready_by(at(9), at(6)).is_ok());
+        let opened = gate.report((), second, end(Outcome::Failure), at(6));
+        assert!(opened.is_some_and(|opened| opened.to == crate::Phase::Open));
+        assert!(gate.ready_by(at(9), at(6)).is_err());
+
+        let now = at(6) + config.open_for;
+        gate.advance(now, |_, _| {});
+        let ((), probe) = admit(&mut gate, now).unwrap();
+        let until = now + ms;
+        gate.flows((), &probe, until);
+        assert!(gate.still_flows((), &probe, until));
+        gate.advance(until, |_, _| {});
+        assert!(!gate.still_flows((), &probe, until), "time has judged it");
+    }
 }

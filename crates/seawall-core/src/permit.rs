@@ -95,3 +95,26 @@ const SLOT_MASK: u64 = 0xff;
 const PROBE: u64 = 1 << 8;
 /// 55 bits of epoch last longer than any process: a million transitions a second for 1 000 years.
 const EPOCH_SHIFT: u32 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_is_its_epoch_and_its_place_in_one_word() {
+        for (epoch, slot) in [(0, 0), (1, 0), (7, 3), (1 << 40, 127), (u64::MAX >> 9, 1)] {
+            let (plain, probe) = (Permit::new(epoch, slot), Permit::probe(epoch, slot));
+            assert_eq!((plain.epoch(), plain.slot(), plain.is_probe()), (epoch, slot, false));
+            assert_eq!((probe.epoch(), probe.slot(), probe.is_probe()), (epoch, slot, true));
+        }
+        assert_ne!(Permit::VOID.epoch(), 0, "no machine begins there");
+    }
+
+    #[test]
+    fn a_ticket_is_its_place_and_whose_it_is_in_one_word() {
+        for (place, generation) in [(0, 0), (1, 2), (u32::MAX, 5), (9, u32::MAX)] {
+            let ticket = Ticket::new(generation, place);
+            assert_eq!((ticket.place(), ticket.generation()), (place as usize, generation));
+        }
+    }
+}

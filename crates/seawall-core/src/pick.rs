@@ -524,6 +524,18 @@ mod tests {
     }
 
     #[test]
+    fn instead_of_one_only_another_will_do() {
+        let mut picker = picker(2);
+        let now = Instant::ORIGIN;
+        let permit = enter(&mut picker, 0, now);
+        let instead = |picker: &Picker, pick| picker.ready_instead(pick, &permit, now, now).is_ok();
+        assert!(instead(&picker, 0) && instead(&picker, 1));
+        (0..5).for_each(|_| fails(&mut picker, 1, now));
+        assert!(!instead(&picker, 0), "the other is open");
+        assert!(instead(&picker, 1), "and this one is not");
+    }
+
+    #[test]
     fn a_half_open_endpoint_gets_its_probes_first_and_one_that_was_withdrawn_again() {
         let mut picker = picker(2);
         (0..5).for_each(|_| fails(&mut picker, 1, Instant::ORIGIN));
