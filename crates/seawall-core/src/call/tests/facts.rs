@@ -91,8 +91,9 @@ fn it_knows_when_the_attempt_that_runs_started() {
     let house = house(breaker(), plan);
     let mut call = Call::new(Ask::default());
     assert_eq!(call.started(), None);
+    assert!(call.is_fresh());
     assert_eq!(call.begin(&house, at(7)), Action::Start { attempt: 1 });
-    assert_eq!(call.started(), Some(at(7)));
+    assert_eq!((call.started(), call.is_fresh()), (Some(at(7)), false));
     assert!(matches!(call.on(&house, Event::Tick, at(57)), Action::Cancel { .. }));
     assert_eq!(call.started(), Some(at(7)), "it is not gone yet");
     assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, at(57)), Action::Wait);
@@ -206,4 +207,82 @@ fn the_learned_limit_does_not_fall_while_the_breaker_is_not_closed() {
         }
         assert_eq!(limit() < before, calm, "{before:?}, then {:?}", limit());
     }
+}
+
+#[test]
+fn where_the_learned_limit_is_all_there_is_it_cuts() {
+    let house = learned(breaker(), Plan { enforces_learned: true, ..Plan::default() });
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(500)), Action::Start { attempt: 1 });
+    let now = call.wake_at();
+    assert!(now < at(520), "{now:?}");
+    let cut = call.on(&house, Event::Tick, now);
+    assert_eq!(cut, Action::Cancel { attempt: 1, limit: Limit::Learned });
+    assert_eq!(call.started(), Some(at(500)), "it is not gone yet");
+    let end = Finish::TimedOut { limit: Limit::Learned, stopped: Stopped::NoRetry };
+    assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, now), Action::Done(end));
+}
+
+#[test]
+fn an_attempt_cut_for_another_still_runs_until_it_is_gone() {
+    let house = learned(breaker(), Plan { retry: retry(1), ..Plan::default() });
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(500)), Action::Start { attempt: 1 });
+    let now = call.wake_at();
+    let cut = call.on(&house, Event::Tick, now);
+    assert_eq!(cut, Action::Cancel { attempt: 1, limit: Limit::Learned });
+    assert_eq!(call.started(), Some(at(500)));
+    assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, now), Action::Wait);
+    assert_eq!(call.started(), None);
+}
+
+#[test]
+fn where_timeouts_are_not_retried_the_first_is_the_last() {
+    let plan =
+        Plan { retry: retry(3), retry_timeouts: false, attempt: Some(50 * MS), ..Plan::default() };
+    let house = house(breaker(), plan);
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    assert!(matches!(call.on(&house, Event::Tick, at(50)), Action::Cancel { .. }));
+    let end = Finish::TimedOut { limit: Limit::Attempt, stopped: Stopped::NotRetryable };
+    assert_eq!(call.on(&house, Event::Cancelled { attempt: 1 }, at(50)), Action::Done(end));
+}
+
+#[test]
+fn each_limit_has_words_of_its_own() {
+    let limits = [Limit::Deadline, Limit::Attempt, Limit::Learned, Limit::Connect, Limit::Read];
+    let mut words = limits.map(Limit::name);
+    assert!(words.iter().all(|word| word.len() > 3));
+    words.sort_unstable();
+    assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+/// A place that says no more than it has to.
+struct Bare(House<Option<CircuitBreaker>>);
+
+impl Shared for Bare {
+    type Gate = Option<CircuitBreaker>;
+
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
+        self.0.visit(now, step)
+    }
+
+    fn draw(&self) -> Draw {
+        self.0.draw()
+    }
+}
+
+#[test]
+fn a_reference_to_a_place_says_what_the_place_says() {
+    fn told(place: impl Shared) -> (bool, Option<Instant>) {
+        (place.can_repeat(), place.owed_since())
+    }
+    let house = house(breaker(), Plan::default());
+    for (repeatable, owed_since) in [(true, Some(at(3))), (false, None)] {
+        house.repeatable.set(repeatable);
+        house.owed_since.set(owed_since);
+        assert_eq!(told(&house), (repeatable, owed_since));
+    }
+    // One that says nothing can repeat, and has sent all there is.
+    assert_eq!(told(Bare(house)), (true, Some(Instant::ORIGIN)));
 }
