@@ -498,3 +498,15 @@ fn the_sizes_that_are_stated() {
     assert_eq!(queue::PLACE_BYTES, 40);
     assert_eq!(size_of::<(Instant, u32)>() + size_of::<usize>(), 24);
 }
+
+#[test]
+fn it_knows_whether_a_class_would_have_a_place_at_once() {
+    let config = BulkheadConfig { reserves: [1, 0, 0, 0, 0], ..small(2, 0) };
+    let mut bulkhead = bulkhead(&config);
+    let classes = |bulkhead: &Bulkhead| [Critical, Low].map(|class| bulkhead.has_place(class));
+    assert_eq!(classes(&bulkhead), [true, true]);
+    let _low = go(&mut bulkhead, Low, at(0));
+    assert_eq!(classes(&bulkhead), [true, false], "the other is kept for the critical");
+    let _critical = go(&mut bulkhead, Critical, at(0));
+    assert_eq!(classes(&bulkhead), [false, false]);
+}

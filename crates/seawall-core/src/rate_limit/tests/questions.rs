@@ -164,3 +164,12 @@ fn an_exact_window_may_hold_a_hundred_thousand() {
     assert!(RateLimiter::new(&sliding(100_000)).is_ok());
     assert_eq!(RateLimiter::new(&sliding(100_001)).unwrap_err().field, "rate_limit.limit");
 }
+
+#[test]
+fn how_long_until_a_call_could_go_through_a_shaper() {
+    let mut limiter = shaper(2);
+    let until = |limiter: &RateLimiter, cost| limiter.time_until(cost, Priority::Normal, at(7));
+    assert_eq!([1, 2, 3].map(|cost| until(&limiter, cost)), [ns(0), ns(0), None]);
+    assert!(matches!(ask(&mut limiter, 7), Admission::Go(_)));
+    assert_eq!(until(&limiter, 1), ns(20 * MS));
+}
