@@ -109,10 +109,24 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
+        if self.starts(shared, now) {
+            Action::Start { attempt: self.attempt }
+        } else {
+            self.not_started()
+        }
+    }
+
+    /// As [`begin`](Self::begin), for drivers that want the least: whether the first attempt is to start. If not, it was
+    /// [refused](Self::refusal), or waits.
+    #[inline]
+    pub fn starts<S>(&mut self, shared: &S, now: Instant) -> bool
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
         self.begun = now;
         // Only whether it starts is carried past the unlocking: to read back wide what has just been written narrow
         // would cost more than the whole decision.
-        let starts = shared.visit(now, |mut parts| {
+        shared.visit(now, |mut parts| {
             let plan = parts.plan;
             if let Some(deadline) = plan.deadline {
                 self.give_up_at = self.give_up_at.min(now + deadline);
@@ -135,8 +149,7 @@ impl<P: Copy + PartialEq> Call<P> {
                     false
                 }
             }
-        });
-        if starts { Action::Start { attempt: self.attempt } } else { self.not_started() }
+        })
     }
 
     /// Hears what happened; says what to do. An event that does not fit where the call stands changes nothing.

@@ -85,8 +85,20 @@ impl<S: Driven> Guard<S> {
 
     #[inline]
     pub(crate) fn begin(&mut self, now: Instant) -> Action {
-        self.call.end_by(inherited(self.shared.clock()));
+        self.inherit();
         self.call.begin(&self.shared, now)
+    }
+
+    /// As [`Call::starts`].
+    #[inline]
+    pub(crate) fn starts(&mut self, now: Instant) -> bool {
+        self.inherit();
+        self.call.starts(&self.shared, now)
+    }
+
+    #[inline]
+    fn inherit(&mut self) {
+        self.call.end_by(inherited(self.shared.clock()));
     }
 
     #[inline]

@@ -169,17 +169,10 @@ where
             && guard.call().is_fresh()
         {
             let now = guard.clock().now();
-            match guard.begin(now) {
-                // As `obey` would, but in line.
-                Action::Start { .. } => self.as_mut().start(now),
-                action => match guard.call().refusal().copied() {
-                    Some(refusal) => return D::refused(this.guard, refusal),
-                    None => {
-                        if let Some(end) = self.as_mut().obey(action, now) {
-                            return end;
-                        }
-                    }
-                },
+            if guard.starts(now) {
+                self.as_mut().start(now);
+            } else if let Some(&refusal) = guard.call().refusal() {
+                return D::refused(this.guard, refusal);
             }
         }
         loop {

@@ -9,8 +9,10 @@
 //! No permit of the gate is held in a line: a breaker may open meanwhile, and a probe must not wait. So it is asked
 //! before the line, because an open breaker is no reason to wait, and again after it.
 
+use core::time::Duration;
+
 use crate::{
-    Gate, Instant, Refusal, Stopped,
+    Gate, Instant, Pattern, Reason, Refusal, Stopped,
     call::{
         Action, Call, Finish, Last, Line, Parts, Shared, State,
         attempt::Wait,
@@ -74,7 +76,7 @@ impl<P: Copy + PartialEq> Call<P> {
                 Action::Wait
             }
             (NotYet::No(refusal), None) => {
-                self.refuse(&mut parts, refusal);
+                self.refuse(&mut parts, refusal.by, refusal.reason, refusal.retry_after);
                 self.not_started()
             }
             (NotYet::No(refusal), Some((wait, last))) => {
@@ -85,7 +87,7 @@ impl<P: Copy + PartialEq> Call<P> {
 
     /// As [`not_yet`](Self::not_yet) of a first attempt, for which [`not_started`](Self::not_started) finds out what
     /// there is to do.
-    #[cold]
+    #[inline]
     pub(super) fn first_not_yet<G: Gate<Pick = P>>(
         &mut self,
         mut parts: Parts<'_, G>,
@@ -93,14 +95,24 @@ impl<P: Copy + PartialEq> Call<P> {
     ) {
         match not_yet {
             NotYet::Wait(turn) => self.state = State::Queued { turn, retry: None },
-            NotYet::No(refusal) => self.refuse(&mut parts, refusal),
+            // One by one, as they have just been written.
+            NotYet::No(Refusal { by, reason, retry_after }) => {
+                self.refuse(&mut parts, by, reason, retry_after)
+            }
         }
     }
 
-    fn refuse<G: Gate<Pick = P>>(&mut self, parts: &mut Parts<'_, G>, refusal: Refusal) {
+    #[cold]
+    fn refuse<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        by: Pattern,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) {
         self.give_tokens_back(parts);
         parts.counts.calls.refused += 1;
-        self.state = State::Refused(refusal);
+        self.state = State::Refused(Refusal { by, reason, retry_after });
     }
 
     /// What there is to do for a call that was not let through at once.
