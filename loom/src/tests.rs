@@ -79,7 +79,7 @@ fn instead_of<'p>(
     mut parts: Parts<'p, Option<CircuitBreaker>>,
     lent: &'p mut Lent<'_, House>,
 ) -> Parts<'p, Option<CircuitBreaker>> {
-    parts.bulkhead = lent.parts(()).bulkhead;
+    parts.bulkhead = lent.machines().bulkhead.as_mut();
     parts
 }
 
