@@ -5,7 +5,7 @@ use std::{
     future::pending,
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use proptest::prelude::*;
@@ -493,6 +493,84 @@ fn other_settings_are_those_of_all_keys_and_each_goes_on_from_where_it_was() {
     let wrong = PolicyConfig { deadline: Some(std::time::Duration::ZERO), ..config };
     assert!(tenants.reload(&wrong).is_err());
     assert_eq!(tenants.phase("open"), Some(Phase::Open));
+}
+
+#[test]
+fn a_key_first_seen_after_a_reload_is_as_new_under_the_settings_of_now() {
+    let limit = |capacity| {
+        Some(RateLimitConfig {
+            capacity: Some(capacity),
+            rate: Some(Rate::per_second(1)),
+            ..RateLimitConfig::default()
+        })
+    };
+    let retry = Some(RetryConfig {
+        budget: Ratio::ZERO,
+        max_retries: 9,
+        base_delay: MS,
+        ..RetryConfig::default()
+    });
+    let bare = PolicyConfig::default();
+    let mut world = World::default();
+    for before in [bare.clone(), PolicyConfig { rate_limit: limit(2), ..bare.clone() }] {
+        let tenants = tenants(&world, before, 10);
+        let _seen = tenants.key("seen before");
+        let after = PolicyConfig { rate_limit: limit(5), retry: retry.clone(), ..bare.clone() };
+        tenants.reload(&after).unwrap();
+        // What a key has in hand that nobody has seen: three retries, and five calls.
+        let (own, mut attempts) = (tenants.key("new"), 0);
+        let made = world.block_on(async move {
+            let counted = || {
+                attempts += 1;
+                async { Err::<(), _>(()) }
+            };
+            assert!(own.run(counted).await.is_err());
+            attempts
+        });
+        assert_eq!(made, 4);
+        for _ in 0..4 {
+            assert!(matches!(poll(&mut good(&tenants, "new")), Some(Ok(()))));
+        }
+        assert_eq!(reason(poll(&mut good(&tenants, "new"))), Reason::Limited);
+    }
+}
+
+/// Counted by who holds it.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn nothing_of_a_waiter_stays_behind_however_it_leaves_its_line() {
+    for is_late in [false, true] {
+        let world = World::default();
+        let tenants = tenants(&world, narrow(), 10);
+        let mut holders = ["a", "b"].map(|key| hanging(&tenants, key));
+        assert!(holders.iter_mut().all(|call| poll(call).is_none()));
+        let wakers = [(); 2].map(|()| Arc::new(Nobody));
+        let mut waiters = ["a", "b"].map(|key| good(&tenants, key));
+        // Both at the first place of their lines.
+        for (waiter, waker) in waiters.iter_mut().zip(&wakers) {
+            let waker = Waker::from(waker.clone());
+            assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let held = || wakers.each_ref().map(Arc::strong_count);
+        let [mut leaver, _stays] = waiters;
+        assert!(held().iter().all(|held| *held > 1));
+        let others = held()[1];
+        if is_late {
+            world.time.advance(SECOND);
+            assert_eq!(reason(poll(&mut leaver)), Reason::WaitOver);
+        } else {
+            drop(leaver);
+        }
+        assert_eq!(held()[0], 1, "its own is gone");
+        if !is_late {
+            assert_eq!(held()[1], others, "and no other");
+        }
+    }
 }
 
 #[test]
