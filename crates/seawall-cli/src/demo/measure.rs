@@ -19,6 +19,7 @@ use serde::Serialize;
 use super::{
     account::{Account, answered, inversion, served},
     plan::{Fault, Plan},
+    stall::Stall,
     traffic::{DEADLINE, PATIENCE, Sample},
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct Side {
     pub(crate) overload: Vec<Account>,
     /// How each fault was weathered, in the order of the plan.
     pub(crate) faults: Vec<Weathered>,
+    /// Who was woken late meanwhile, as it was noted.
+    pub(crate) stalls: Vec<Stall>,
     /// By how much requests outlived their deadline, at the 99.9th percentile.
     #[serde(skip)]
     pub(super) overrun: Duration,
@@ -111,6 +114,7 @@ impl Side {
             attempts_per_request: share(attempts, plan.arrivals.len()),
             overload: Account::of_all(plan, samples),
             faults: (0..plan.episodes.len()).map(|i| weathered(plan, samples, i)).collect(),
+            stalls: Vec::new(),
             overrun: percentile(&all, 999).saturating_sub(DEADLINE),
         }
     }
@@ -208,6 +212,7 @@ mod tests {
 
     use super::super::{
         plan::{Episode, priority},
+        stall::Sleeper,
         traffic::Ending,
     };
     use super::*;
@@ -374,7 +379,8 @@ mod tests {
     fn the_file_has_the_documented_fields_and_no_others() {
         let plan = seven_seconds();
         let direct = Side::new(&plan, &failing_in(&[6]), 70);
-        let protected = Side::new(&plan, &failing_in(&[]), 77);
+        let stall = Stall { who: Sleeper::Machine, at_s: 3.5, lasted_s: 0.25 };
+        let protected = Side { stalls: vec![stall], ..Side::new(&plan, &failing_in(&[]), 77) };
         let json = serde_json::to_value(Report::new(&plan, direct, protected)).unwrap();
         let fault = |recovery: Option<u32>| {
             serde_json::json!({
@@ -388,15 +394,18 @@ mod tests {
                 })
             })
             .into();
-        let side = |success: f64, attempts: f64, recovery| {
+        let side = |success: f64, attempts: f64, recovery, stalls: serde_json::Value| {
             serde_json::json!({
                 "requests": 70, "success_ratio": success, "p50_ms": 5.0, "p99_ms": 5.0, "p999_ms": 5.0,
                 "attempts_per_request": attempts, "overload": overload, "faults": [fault(recovery)],
+                "stalls": stalls,
             })
         };
+        let stalled = serde_json::json!([{ "who": "machine", "at_s": 3.5, "lasted_s": 0.25 }]);
         let expected = serde_json::json!({
             "seed": 7, "seconds": 7, "held": false,
-            "direct": side(60.0 / 70.0, 1.0, None), "protected": side(1.0, 1.1, Some(0)),
+            "direct": side(60.0 / 70.0, 1.0, None, serde_json::json!([])),
+            "protected": side(1.0, 1.1, Some(0), stalled),
         });
         assert_eq!(json, expected);
     }

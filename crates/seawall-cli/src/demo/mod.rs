@@ -3,7 +3,7 @@
 //! ```text
 //!   plan ──► traffic ──► straight: round robin ──► backend 1 2 3 ◄── plan (faults)
 //!    │          └──────► gate: the gateway ──────► backend 1 2 3 ◄── plan
-//!    └──► measure ◄── samples          screen, transcript ◄── all of it
+//!    └──► measure ◄── samples, stalls  screen, transcript ◄── all of it
 //! ```
 //!
 //! The demo knows the gateway only as a [`Gate`]: an address to send to, a count of attempts, and lines
@@ -16,6 +16,7 @@ mod measure;
 mod plan;
 mod run;
 mod screen;
+mod stall;
 mod traffic;
 mod transcript;
 

@@ -2,7 +2,8 @@
 //!
 //! The sides run one after the other, not at once: they would compete for the same two cores, and
 //! each would be blamed for the other's load. Within a side three things go on together: requests
-//! leave as planned, backends break as planned, and whatever ends is recorded and shown.
+//! leave as planned, backends break as planned, and whatever ends is recorded and shown. Sleepers watch all the while
+//! whether there is a machine to do it.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -16,6 +17,7 @@ use super::{
     measure::{Report, Side},
     plan::Plan,
     screen::{Screen, opening},
+    stall::{Stall, Watch},
     traffic::{Sample, Target, send},
     transcript::transcript,
 };
@@ -69,6 +71,8 @@ pub(super) struct Recording {
     pub(super) samples: Vec<Sample>,
     /// What the gate did, in order.
     pub(super) events: Vec<Happening>,
+    /// Who stood still meanwhile.
+    pub(super) stalls: Vec<Stall>,
 }
 
 /// Runs both sides of `plan`, tells of it on `screen`, and judges.
@@ -97,7 +101,7 @@ async fn straight(plan: &Plan, screen: &mut Screen<'_>) -> io::Result<(Recording
     let recording = side("straight", plan, target, &mut backends, &mut Vec::new, screen).await?;
     backends.stop().await;
     // A client that never retries attempts once, whether or not anybody is reached.
-    let measured = Side::new(plan, &recording.samples, plan.arrivals.len() as u64);
+    let measured = measured(plan, &recording, plan.arrivals.len() as u64);
     Ok((recording, measured))
 }
 
@@ -113,8 +117,12 @@ async fn guarded(
     gate.stop().await;
     backends.stop().await;
     let recording = recorded?;
-    let measured = Side::new(plan, &recording.samples, attempts);
+    let measured = measured(plan, &recording, attempts);
     Ok((recording, measured))
+}
+
+fn measured(plan: &Plan, Recording { samples, stalls, .. }: &Recording, attempts: u64) -> Side {
+    Side { stalls: stalls.clone(), ..Side::new(plan, samples, attempts) }
 }
 
 async fn behind(
@@ -142,6 +150,7 @@ async fn side(
     screen: &mut Screen<'_>,
 ) -> io::Result<Recording> {
     let zero = Instant::now();
+    let watch = Watch::start(zero.into_std())?;
     // Room for every sample, so that no request waits for the screen.
     let (samples, ended) = mpsc::channel(plan.arrivals.len().max(1));
     let traffic = async {
@@ -149,8 +158,12 @@ async fn side(
         Ok(())
     };
     let recorder = record(name, plan, zero, ended, events, screen);
-    let ((), (), recording) = tokio::try_join!(traffic, backends.follow(plan, zero), recorder)?;
-    Ok(recording)
+    let together = async { tokio::try_join!(traffic, backends.follow(plan, zero), recorder) };
+    let ((), (), recording) = tokio::select! {
+        ended = together => ended?,
+        never = watch.client() => match never {},
+    };
+    Ok(Recording { stalls: watch.stalls(), ..recording })
 }
 
 /// Collects samples and events until the traffic has ended, and shows progress meanwhile.

@@ -97,7 +97,7 @@ impl Now<'_> {
     }
 
     fn block(&self) -> Vec<String> {
-        let Recording { samples, events } = self.recording;
+        let Recording { samples, events, .. } = self.recording;
         let due = self.plan.arrivals.partition_point(|at| *at <= self.elapsed);
         let mut lines = vec![
             format!(
@@ -204,6 +204,7 @@ mod tests {
                 .map(sample)
                 .to_vec(),
             events: vec![Happening { at: Duration::ZERO, what: "very ".repeat(100) }],
+            stalls: vec![],
         };
         let mut out = Vec::new();
         let mut screen = Screen::new(&mut out, terminal);

@@ -18,6 +18,7 @@ use super::{
     },
     plan::Plan,
     run::{Happening, Recording},
+    stall,
     traffic::{DEADLINE, Ending, PATIENCE, Sample},
 };
 
@@ -214,7 +215,7 @@ fn way(sample: &Sample) -> String {
     }
 }
 
-/// Whether it held, and by which measure.
+/// Whether it held, by which measure, and whether there was a machine to hold it.
 fn verdict(text: &mut String, report: &Report) -> fmt::Result {
     let Report { direct, protected, held, .. } = report;
     writeln!(text, "  {}:", if *held { "held" } else { "did not hold" })?;
@@ -245,7 +246,9 @@ fn verdict(text: &mut String, report: &Report) -> fmt::Result {
     let after = after.map_or_else(|| "ever".to_owned(), |seconds| format!("{seconds} s"));
     writeln!(text, "    down after its end for {after}, at most {OVER_WITH_IT} s wanted")?;
     let share = percent(served(&direct.overload), 2);
-    writeln!(text, "    straight served {share}, below {} wanted", bar(BROKEN_SUCCESS))
+    writeln!(text, "    straight served {share}, below {} wanted", bar(BROKEN_SUCCESS))?;
+    let stalls = stall::told(*held, &direct.stalls, &protected.stalls);
+    stalls.map_or(Ok(()), |line| writeln!(text, "  {line}"))
 }
 
 /// Marks in a row of the picture: half a second each at the default length.
@@ -259,7 +262,10 @@ const EVENTS_SHOWN: usize = 8;
 mod tests {
     use seawall_core::Priority;
 
-    use super::super::plan::{RATE, SECONDS, priority};
+    use super::super::{
+        plan::{RATE, SECONDS, priority},
+        stall::{Sleeper, Stall},
+    };
     use super::*;
 
     #[test]
@@ -279,7 +285,11 @@ mod tests {
     #[test]
     fn a_run_reads_like_this() {
         let plan = Plan::new(28, 7, 200);
-        let direct = Recording { samples: served(&plan, &[1, 2, 3]), events: vec![] };
+        let direct = Recording {
+            samples: served(&plan, &[1, 2, 3]),
+            events: vec![],
+            ..Recording::default()
+        };
         let protected = Recording {
             samples: served(&plan, &[]),
             events: vec![
@@ -287,6 +297,7 @@ mod tests {
                 event(6_060, "backend-1 circuit open -> half-open"),
                 event(19_900, "backend-1 circuit half-open -> closed (3 successes)"),
             ],
+            stalls: vec![],
         };
         let text = told(&plan, &direct, &protected);
         assert_eq!(text, EXAMPLE, "\n{text}");
@@ -304,7 +315,7 @@ mod tests {
         };
         fail(0, &[Ending::Broken]);
         fail(12_000, &[Ending::Status(503), Ending::Silent, Ending::Status(503)]);
-        let recording = Recording { samples, events: vec![] };
+        let recording = Recording { samples, events: vec![], ..Recording::default() };
         let text = told(&plan, &recording, &recording);
         let (_, told) = text.split_once("  not protected:\n").unwrap();
         assert!(
@@ -318,10 +329,33 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_stood_still_has_the_last_word() {
+        let plan = Plan::new(28, 7, 200);
+        let side = |samples: &[Sample], who: Option<Sleeper>| {
+            let stall = |who| Stall { who, at_s: 14.2, lasted_s: 1.6 };
+            Side { stalls: Vec::from_iter(who.map(stall)), ..Side::new(&plan, samples, 4_672) }
+        };
+        let recording = Recording::default();
+        let straight = served(&plan, &[1, 2, 3]);
+        let held = served(&plan, &[]);
+        for (samples, who, last) in [
+            (&held, None, "straight served 0.00 %, below 90.0 % wanted"),
+            (&held, Some(Sleeper::Machine), "for 1.6 s from 14.2 s (gateway): yet it held"),
+            (&straight, Some(Sleeper::Machine), "14.2 s (gateway): figures say nothing"),
+            (&straight, None, "stood still: the figures are the gateway's"),
+        ] {
+            let report = Report::new(&plan, side(&straight, None), side(samples, who));
+            let text = transcript(&plan, &recording, &recording, &report);
+            assert!(text.trim_end().ends_with(last), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+    }
+
+    #[test]
     fn a_gateway_that_flaps_fills_no_page() {
         let plan = Plan::new(28, 7, 200);
         let events = (0..1_000).map(|ms| event(3_000 + ms, "flap")).collect();
-        let recording = Recording { samples: served(&plan, &[]), events };
+        let recording = Recording { samples: served(&plan, &[]), events, ..Recording::default() };
         let text = told(&plan, &recording, &recording);
         assert_eq!(text.matches("flap").count(), EVENTS_SHOWN);
         assert!(text.contains("and 992 more"), "{text}");
@@ -345,11 +379,12 @@ mod tests {
     #[test]
     fn a_shape_is_what_stays_from_run_to_run() {
         let plan = Plan::new(SECONDS, 8, RATE);
-        let direct = Recording { samples: served(&plan, &[3]), events: vec![] };
+        let direct =
+            Recording { samples: served(&plan, &[3]), events: vec![], ..Recording::default() };
         let mut samples = served(&plan, &[]);
         samples[0].ending = Ending::Broken;
         let events = (0..99).map(|n| event(3_000 + n, "breaker 1 open: 5 failures in a row"));
-        let protected = Recording { samples, events: events.collect() };
+        let protected = Recording { samples, events: events.collect(), ..Recording::default() };
         let other = told(&plan, &direct, &protected).replace("did not hold", "held");
         assert!(other.contains("and 91 more") && other.contains("with a broken connection"));
         assert_eq!(shape(&other), shape(EXAMPLE));
@@ -373,7 +408,7 @@ mod tests {
     }
 
     /// A transcript without what differs from run to run: marks, measured numbers, and the lines that tell of
-    /// events and of failures, whose number varies.
+    /// events, of failures, whose number varies, and of who stood still, after all else.
     fn shape(transcript: &str) -> String {
         let mut shape = String::new();
         let mut failures = false;
@@ -384,6 +419,9 @@ mod tests {
                 _ => (false, false),
             };
             failures &= !row;
+            if line.contains(" stood still") {
+                continue;
+            }
             if event || failures {
                 continue;
             }
