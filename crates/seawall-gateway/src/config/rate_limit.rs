@@ -1,5 +1,7 @@
 //! `rate_limit = { … }` on a route: whose requests are counted together, and how many of them may pass.
 
+use std::ops::RangeInclusive;
+
 use http::HeaderName;
 use seawall::{
     Invalid,
@@ -66,7 +68,8 @@ impl RouteLimitConfig {
         let each_window = *algorithm == Algorithm::SlidingWindow && self.by != LimitBy::Route;
         match buckets {
             None if each_window => found(Invalid::new("rate_limit.buckets", NOT_SET, BUCKETS)),
-            Some(buckets) if each_window && !(1..=BUCKETS_MAX).contains(buckets) => {
+            // What no limiter can have has been told by the limiter.
+            Some(buckets) if each_window && BUCKETS_TOO_MANY.contains(buckets) => {
                 found(Invalid::new("rate_limit.buckets", buckets, BUCKETS));
             }
             None | Some(_) => {}
@@ -138,8 +141,8 @@ const KEYS: u32 = 10_000;
 /// Half a gigabyte.
 const KEYS_MAX: u32 = 1_000_000;
 
-/// A second each of a minute, and half a kilobyte for each key.
-const BUCKETS_MAX: u32 = 60;
+/// Beyond a second each of a minute, and half a kilobyte for each key; a limiter has at most the last of them.
+const BUCKETS_TOO_MANY: RangeInclusive<u32> = 61..=1_000;
 
 #[cfg(test)]
 mod tests {
@@ -226,6 +229,14 @@ mod tests {
                 "6:67: rate_limit.buckets is 61, expected 1 to 60: each key has a window of its own (10 free a place at most 10% late)",
             ),
             (
+                "algorithm = 'sliding_window', limit = 9, buckets = 0",
+                "6:67: rate_limit.buckets is 0, expected 1 to 1000",
+            ),
+            (
+                "algorithm = 'sliding_window', limit = 9, buckets = 1001",
+                "6:67: rate_limit.buckets is 1001, expected 1 to 1000",
+            ),
+            (
                 "algorithm = 'sliding_window', limit = 9, buckets = 'x'",
                 "6:67: rate_limit.buckets is \"x\", expected a whole number, 0 to 4294967295",
             ),
@@ -265,6 +276,10 @@ mod tests {
             ),
             (limit(window.clone()), &["rate_limit.buckets"]),
             (limit(RateLimitConfig { buckets: Some(60), ..window.clone() }), &[]),
+            (
+                limit(RateLimitConfig { buckets: Some(0), ..window.clone() }),
+                &["rate_limit.buckets"],
+            ),
             (RouteLimitConfig { by: LimitBy::Route, ..limit(window) }, &[]),
             (
                 limit(RateLimitConfig { reserves, ..RateLimitConfig::default() }),
