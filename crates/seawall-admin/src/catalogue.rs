@@ -66,6 +66,7 @@ pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
         patterns::BULKHEADS,
         patterns::RATE_LIMITS,
         calls::LIMITS,
+        calls::KEYS,
         calls::ENDPOINTS,
     ]
     .into_iter()

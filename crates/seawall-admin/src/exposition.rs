@@ -53,11 +53,13 @@ fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use seawall::{
-        BulkheadConfig, CircuitBreakerConfig, Clock, Keyed, ManualClock, PolicyConfig, Registry,
-        RetryConfig, TimeoutConfig,
+        BulkheadConfig, CircuitBreakerConfig, Clock, Keyed, ManualClock, Policy, PolicyConfig,
+        Registry, RetryConfig, TimeoutConfig,
         core::{Instant, Picker, RateLimitConfig, RateLimiter},
-        snapshot::{EndpointStats, KeyStats},
+        snapshot::{EndpointStats, KeyStats, PerKeyStats},
     };
 
     use super::*;
@@ -161,6 +163,11 @@ seawall_attempt_limit_seconds{policy="p"} 0.0815
 seawall_attempt_latency_seconds{policy="p",quantile="0.5"} 0.082
 seawall_attempt_latency_seconds{policy="p",quantile="0.95"} 0.083
 seawall_attempt_latency_seconds{policy="p",quantile="0.999"} 0.085
+seawall_policy_keys{policy="t"} 111
+seawall_policy_keys_capacity{policy="t"} 112
+seawall_policy_keys_open{policy="t"} 113
+seawall_policy_keys_overflowed_total{policy="t"} 114
+seawall_policy_keys_evicted_total{policy="t"} 115
 seawall_endpoint_in_flight{endpoint="e"} 91
 seawall_endpoint_attempts_total{endpoint="e"} 92
 seawall_endpoint_latency_seconds{endpoint="e"} 0.093
@@ -227,6 +234,12 @@ seawall_endpoint_latency_seconds{endpoint="e"} 0.093
         timeout.current_timeout_ms = 81.5;
         (timeout.p50, timeout.p95, timeout.p99, timeout.p999) =
             (Some(82.0), Some(83.0), None, Some(85.0));
+
+        let tenants = Policy::builder("t").per_key::<Arc<str>>().build().unwrap();
+        let mut keys = PerKeyStats::from(tenants.snapshot());
+        (keys.in_use, keys.max_keys, keys.open) = (111, 112, 113);
+        (keys.overflowed, keys.evicted) = (114, 115);
+        seen.per_key.insert("t".to_owned(), keys);
 
         let picker = Picker::new(1, None).unwrap();
         let mut endpoint = EndpointStats::from(picker.snapshot(Instant::ORIGIN).next().unwrap());

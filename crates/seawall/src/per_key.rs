@@ -24,7 +24,7 @@ mod machines;
 
 use std::{borrow::Borrow, fmt, hash::Hash, sync::Arc};
 
-use seawall_core::{Counts, Invalid, Override, Phase};
+use seawall_core::{AdaptiveTimeout, Counts, Invalid, Override, Phase};
 
 use self::machines::KeyedMachines;
 pub use self::{
@@ -141,11 +141,19 @@ impl<K: AnyKey> PerKey<K> {
         self.0.shell.read(KeyedMachines::counts)
     }
 
-    /// How full it is, and how many breakers are open. Looks at every key.
+    /// How full it is, and how many breakers are open. Looks at every key, and calls wait meanwhile.
     #[must_use]
     pub fn snapshot(&self) -> PerKeySnapshot {
         let now = self.0.clock.now();
         self.0.shell.with(|machines| machines.snapshot(now))
+    }
+
+    /// All it shows at one moment. The learned limit is a copy, as for a policy.
+    pub(crate) fn seen(&self) -> (PerKeySnapshot, Counts, Option<AdaptiveTimeout>) {
+        let now = self.0.clock.now();
+        self.0.shell.with(|machines| {
+            (machines.snapshot(now), machines.counts(), machines.learned().cloned())
+        })
     }
 
     /// Transitions from now on, each with the key it is about.

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) use self::timestamp::timestamp;
 pub use self::{
-    calls::{CallStats, EndpointStats, TallyStats},
+    calls::{CallStats, EndpointStats, PerKeyStats, TallyStats},
     patterns::{
         BulkheadStats, ByClass, CircuitBreakerStats, EndedStats, KeyStats, OverrideStats,
         RateLimiterStats, RetryStats, TimeoutStats,
@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub adaptive_timeouts: BTreeMap<String, TimeoutStats>,
     /// Calls and attempts by how they ended.
     pub policies: BTreeMap<String, CallStats>,
+    /// How full a policy for each key is. The keys are not told one by one: of them there is no end.
+    pub per_key: BTreeMap<String, PerKeyStats>,
     /// Endpoints of upstreams.
     pub endpoints: BTreeMap<String, EndpointStats>,
 }

@@ -198,6 +198,28 @@ fn the_guides_other_keys_are_there() {
     }
 }
 
+#[test]
+fn a_policy_for_each_key_tells_how_many_and_not_which() {
+    let (registry, _) = registry();
+    let tenants = Policy::builder("tenants").per_key::<Arc<str>>().max_keys(2);
+    let tenants = tenants.build().unwrap();
+    registry.show(Arc::new(tenants.clone()));
+    for key in ["acme", "globex", "initech"] {
+        tenants.key(key).run_blocking(|| Ok::<_, ()>(())).unwrap();
+    }
+    let door = Admin::new(registry);
+    let (_, _, json) = ask(&door, Method::GET, "/stats");
+    let (_, _, metrics) = ask(&door, Method::GET, "/metrics");
+    assert!(!format!("{json}{metrics}").contains("acme"));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let expected =
+        serde_json::json!({"in_use": 2, "max_keys": 2, "overflowed": 0, "evicted": 1, "open": 0});
+    assert_eq!(json["per_key"]["tenants"], expected);
+    assert_eq!(json["policies"]["tenants"]["calls"]["succeeded"], 3);
+    let of = |name| value(&door, name, &[("policy", "tenants")]);
+    assert_eq!((of("seawall_policy_keys"), of("seawall_policy_keys_evicted_total")), (2.0, 1.0));
+}
+
 /// Every 22nd answer is a 503, mended by the second attempt.
 fn one_thousand_requests_with_45_retries(registry: &Registry) {
     let config = PolicyConfig { retry: Some(at_once()), ..PolicyConfig::default() };

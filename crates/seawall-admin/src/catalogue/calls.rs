@@ -1,4 +1,4 @@
-//! Calls and attempts, the limits on them, and the endpoints they went to.
+//! Calls and attempts, the limits on them, the keys they were made for, and the endpoints they went to.
 
 use seawall::snapshot::{CallStats, TimeoutStats};
 
@@ -93,6 +93,37 @@ pub(super) static LIMITS: &[Family] = &[
             }
         },
     },
+];
+
+/// Policies for each key: how full they are.
+pub(super) static KEYS: &[Family] = &[
+    gauge("seawall_policy_keys", POLICY, "Keys with a policy of their own.", |seen, to| {
+        each(&seen.per_key, to, |stats| stats.in_use.into());
+    }),
+    gauge(
+        "seawall_policy_keys_capacity",
+        POLICY,
+        "Keys that may have a policy of their own.",
+        |seen, to| each(&seen.per_key, to, |stats| stats.max_keys.into()),
+    ),
+    gauge(
+        "seawall_policy_keys_open",
+        POLICY,
+        "Keys whose breaker refuses calls, open, half-open or forced open; those that share one count as one.",
+        |seen, to| each(&seen.per_key, to, |stats| stats.open.into()),
+    ),
+    counter(
+        "seawall_policy_keys_overflowed_total",
+        POLICY,
+        "Look-ups of keys for which there was no room, which share one policy.",
+        |seen, to| each(&seen.per_key, to, |stats| stats.overflowed as f64),
+    ),
+    counter(
+        "seawall_policy_keys_evicted_total",
+        POLICY,
+        "Keys forgotten to make room, which nobody used any more.",
+        |seen, to| each(&seen.per_key, to, |stats| stats.evicted as f64),
+    ),
 ];
 
 /// Endpoints of upstreams.

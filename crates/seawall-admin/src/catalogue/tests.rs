@@ -100,6 +100,7 @@ Every label takes only names from the configuration or the fixed words below, so
 | which breakers refuse calls? | `seawall_circuit_breaker_state == 2 or seawall_circuit_breaker_state == 3` |
 | retries per first attempt | `rate(seawall_retries_total[5m]) / rate(seawall_first_attempts_total[5m])` |
 | how full are the bulkheads? | `seawall_bulkhead_running / seawall_bulkhead_limit` |
+| do keys share a policy because there are too many? | `rate(seawall_policy_keys_overflowed_total[5m]) > 0` |
 | how many wait for a place? | `sum by (policy) (seawall_bulkhead_queued)` |
 | who is refused by a full one, and why? | `sum by (policy, reason) (rate(seawall_bulkhead_refused_total[5m]))` |
 | share of calls a rate limit refuses | `rate(seawall_rate_limiter_refused_total[5m]) / (rate(seawall_rate_limiter_allowed_total[5m]) + rate(seawall_rate_limiter_refused_total[5m]))` |

@@ -12,8 +12,8 @@
 use std::{borrow::Borrow, fmt, hash::Hash, sync::Arc};
 
 use seawall_core::{
-    BulkheadMemory, CircuitBreaker, CircuitBreakerMemory, Counts, Instant, Invalid, Parts, Phase,
-    Plan, RateLimitMemory, RetryBudgetMemory,
+    AdaptiveTimeout, BulkheadMemory, CircuitBreaker, CircuitBreakerMemory, Counts, Instant,
+    Invalid, Parts, Phase, Plan, RateLimitMemory, RetryBudgetMemory,
 };
 
 use super::{AnyKey, PerKeySnapshot};
@@ -112,6 +112,11 @@ impl<K: AnyKey> KeyedMachines<K> {
 
     pub(super) const fn counts(&self) -> Counts {
         self.machines.counts
+    }
+
+    /// What is learned of latency, of all keys together.
+    pub(super) fn learned(&self) -> Option<&AdaptiveTimeout> {
+        self.machines.timeout.as_deref()
     }
 
     pub(super) fn snapshot(&mut self, now: Instant) -> PerKeySnapshot {

@@ -1,7 +1,8 @@
-//! What a policy shows of itself: its patterns, each in the section of its kind, and how its calls ended.
+//! What a policy shows of itself: its patterns, each in the section of its kind, and how its calls ended. Of one for each
+//! key, what is of all of them: how full it is, how calls ended, and the learned limit.
 
 use crate::{
-    Policy,
+    AnyKey, PerKey, Policy,
     snapshot::{BulkheadStats, CircuitBreakerStats, Observed, Snapshot},
 };
 
@@ -9,6 +10,18 @@ impl Observed for Policy {
     fn observe(&self, snapshot: &mut Snapshot) {
         self.observe_patterns(snapshot);
         snapshot.policies.insert(self.name().to_string(), self.counts().into());
+    }
+}
+
+impl<K: AnyKey> Observed for PerKey<K> {
+    fn observe(&self, snapshot: &mut Snapshot) {
+        let name = self.name().to_string();
+        let (full, counts, timeout) = self.seen();
+        if let Some(timeout) = timeout {
+            snapshot.adaptive_timeouts.insert(name.clone(), timeout.snapshot().into());
+        }
+        snapshot.per_key.insert(name.clone(), full.into());
+        snapshot.policies.insert(name, counts.into());
     }
 }
 

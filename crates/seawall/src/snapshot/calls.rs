@@ -1,8 +1,9 @@
-//! How calls and attempts ended, by policy and by endpoint.
+//! How calls and attempts ended, by policy and by endpoint, and for how many keys a policy has room.
 
 use seawall_core::{Counts, EndpointSnapshot, Tally};
 
 use super::millis;
+use crate::PerKeySnapshot;
 
 /// Calls and attempts of a policy or route by how they ended; started = the others added up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,20 @@ pub struct TallyStats {
     pub refused: u64,
     pub ignored: u64,
     pub in_flight: u64,
+}
+
+/// A policy for each key: how many there are and may be, look-ups for which there was no room, keys forgotten, and
+/// those whose breaker refuses calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the keys are those of the policy's snapshot, explained there")]
+pub struct PerKeyStats {
+    pub in_use: u32,
+    pub max_keys: u32,
+    pub overflowed: u64,
+    pub evicted: u64,
+    pub open: u32,
 }
 
 /// One endpoint of an upstream.
@@ -71,6 +86,13 @@ impl From<Tally> for TallyStats {
             ignored: seen.ignored,
             in_flight: seen.in_flight(),
         }
+    }
+}
+
+impl From<PerKeySnapshot> for PerKeyStats {
+    fn from(seen: PerKeySnapshot) -> Self {
+        let PerKeySnapshot { keys, max_keys, overflowed, evicted, open } = seen;
+        Self { in_use: keys, max_keys, overflowed, evicted, open }
     }
 }
 

@@ -24,6 +24,7 @@ mod ordering;
 mod panics;
 mod per_key;
 mod per_key_bounds;
+mod per_key_shown;
 mod per_key_threads;
 mod pooled;
 mod queueing;
