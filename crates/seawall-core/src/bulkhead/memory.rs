@@ -133,6 +133,21 @@ mod tests {
     }
 
     #[test]
+    fn who_runs_and_who_waits_is_remembered_when_a_machine_becomes_a_memory() {
+        let now = Instant::ORIGIN;
+        let [mut used, mut other] = [(); 2].map(|()| machine());
+        let ask = |machine: &mut Bulkhead| machine.admit(Priority::Normal, Instant::NEVER, now);
+        let Admission::Go(place) = ask(&mut used) else { panic!("it is empty") };
+        assert!(matches!(ask(&mut used), Admission::Go(_)));
+        let Admission::Wait(ticket) = ask(&mut used) else { panic!("it is full") };
+        other.exchange(&mut used.into_memory());
+        assert_eq!((other.snapshot().running, other.snapshot().queued), (2, 1));
+        other.leave(place, Duration::from_secs(1));
+        assert_eq!(other.settle(now), Some(ticket.place()));
+        assert!(matches!(other.claim(ticket, now), Admission::Go(_)));
+    }
+
+    #[test]
     fn it_is_as_small_as_it_says() {
         assert_eq!(size_of::<BulkheadMemory>(), 40);
     }

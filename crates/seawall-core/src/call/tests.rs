@@ -17,6 +17,7 @@ mod endings;
 mod facts;
 mod pausing;
 mod queueing;
+mod turns;
 
 const MS: Duration = Duration::from_millis(1);
 

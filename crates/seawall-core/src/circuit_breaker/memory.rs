@@ -190,6 +190,41 @@ mod tests {
     }
 
     #[test]
+    fn it_says_closed_only_if_the_breaker_itself_says_so() {
+        let now = Instant::ORIGIN;
+        assert!(machine(false).into_memory().is_closed());
+        for said in [Override::closed("test"), Override::open("test")] {
+            let mut breaker = machine(false);
+            breaker.force(said, now);
+            assert!(!breaker.into_memory().is_closed(), "an operator says so");
+        }
+        let mut breaker = machine(false);
+        for _ in 0..3 {
+            let permit = breaker.admit(now).unwrap();
+            breaker.report(permit, End::new(Outcome::Failure, SECOND), now);
+        }
+        assert!(!breaker.into_memory().is_closed(), "it is open");
+    }
+
+    #[test]
+    fn probes_are_kept_only_while_there_are_any() {
+        let at = |seconds| Instant::ORIGIN + SECOND * seconds;
+        let mut breaker = machine(false);
+        let mut idle = machine(false).into_memory();
+        breaker.exchange(&mut idle, 0);
+        assert!(idle.probes.is_empty());
+        for _ in 0..3 {
+            let permit = breaker.admit(at(0)).unwrap();
+            breaker.report(permit, End::new(Outcome::Failure, SECOND), at(0));
+        }
+        while breaker.advance(at(3)).is_some() {}
+        let _probe = breaker.admit(at(3)).unwrap();
+        breaker.exchange(&mut idle, 0);
+        assert_eq!(idle.probes.iter().filter(|place| **place != Place::FREE).count(), 1);
+        assert!(breaker.into_memory().probes.is_empty(), "that one has none");
+    }
+
+    #[test]
     fn it_is_forgotten_closed_or_once_nobody_asks_any_more() {
         let at = |seconds| Instant::ORIGIN + SECOND * seconds;
         let mut breaker = machine(false);

@@ -37,12 +37,11 @@ impl CircuitBreaker {
         now: Instant,
     ) -> Result<Windows, Invalid> {
         first(|found| config.check(found))?;
-        if self.probes.len() < config.half_open_calls as usize {
-            // Never fewer: a lowered limit is for those that come.
-            let mut more = places(config.half_open_calls);
-            more[..self.probes.len()].copy_from_slice(&self.probes);
-            self.probes = more;
-        }
+        // Never fewer: a lowered limit is for those that come.
+        let held = self.probes.len();
+        let mut probes = places(config.half_open_calls.max(held as u32));
+        probes[..held].copy_from_slice(&self.probes);
+        self.probes = probes;
         let old = mem::replace(&mut self.config, Arc::new(config.clone()));
         let kept = match &mut self.rates {
             Some(rates) => rates.reconfigure(&old, config, self.places, now),

@@ -24,7 +24,7 @@ impl RateLimiter {
     /// What it remembers, without its settings and figures.
     #[must_use]
     pub fn into_memory(self) -> RateLimitMemory {
-        let shapes = matches!(self.kind, Kind::Shaper) || self.shaper.waiting() > 0;
+        let shapes = self.shapes();
         let (level, window) = match self.kind {
             Kind::TokenBucket(bucket) => (bucket.level(), None),
             Kind::LeakyBucket(bucket) => (bucket.room.level(), None),
@@ -50,15 +50,20 @@ impl RateLimiter {
             // Of other settings, or all is in the shaper.
             (Kind::SlidingWindow(_), None) | (Kind::Shaper, _) => {}
         }
-        let shapes = matches!(self.kind, Kind::Shaper);
-        if shapes || self.shaper.waiting() > 0 || memory.shaper.is_some() {
+        let shapes = self.shapes();
+        if shapes || memory.shaper.is_some() {
             let idle = || Box::new(self.shaper.fresh());
             let shaper = memory.shaper.get_or_insert_with(idle);
             swap(&mut self.shaper, shaper);
-            if !shapes && shaper.waiting() == 0 {
+            if !shapes {
                 memory.shaper = None;
             }
         }
+    }
+
+    /// Whether its shaper is not idle for good.
+    fn shapes(&self) -> bool {
+        matches!(self.kind, Kind::Shaper) || self.shaper.waiting() > 0
     }
 }
 
@@ -72,17 +77,20 @@ mod tests {
     use super::*;
     use crate::{Admission, Algorithm, Instant, Priority, Rate, RateLimitConfig, Ticket};
 
-    fn machine(algorithm: Algorithm) -> RateLimiter {
+    fn config(algorithm: Algorithm) -> RateLimitConfig {
         let window = algorithm == Algorithm::SlidingWindow;
-        let config = RateLimitConfig {
+        RateLimitConfig {
             algorithm,
             capacity: (!window).then_some(3),
             rate: (!window).then_some(Rate::per_second(3)),
             limit: window.then_some(3),
             window: window.then_some(Duration::from_secs(1)),
             ..RateLimitConfig::default()
-        };
-        RateLimiter::new(&config).unwrap()
+        }
+    }
+
+    fn machine(algorithm: Algorithm) -> RateLimiter {
+        RateLimiter::new(&config(algorithm)).unwrap()
     }
 
     proptest! {
@@ -138,6 +146,49 @@ mod tests {
             prop_assert_eq!(mine.allowed, first.allowed + second.allowed);
             prop_assert_eq!(mine.rejected, first.rejected + second.rejected);
         }
+    }
+
+    #[test]
+    fn what_was_used_before_it_became_a_memory_stays_used() {
+        let now = Instant::ORIGIN;
+        for algorithm in Algorithm::ALL {
+            let [mut used, mut other] = [(); 2].map(|()| machine(algorithm));
+            assert!(matches!(
+                used.admit(2, Priority::Normal, Instant::NEVER, now),
+                Admission::Go(_)
+            ));
+            let seen = used.snapshot(now);
+            assert_ne!(seen.reset, Some(Duration::ZERO), "{algorithm:?}");
+            other.exchange(&mut used.into_memory());
+            let kept = other.snapshot(now);
+            assert_eq!((kept.available, kept.reset), (seen.available, seen.reset), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_shaper_is_kept_where_somebody_has_its_ticket_and_nowhere_else() {
+        let now = Instant::ORIGIN;
+        let mut bucket = machine(Algorithm::TokenBucket);
+        let mut memory = machine(Algorithm::TokenBucket).into_memory();
+        assert!(memory.shaper.is_none(), "a bucket needs none");
+        bucket.exchange(&mut memory);
+        assert!(memory.shaper.is_none(), "nor does one that is put down");
+
+        // One that waits in a shaper which becomes a bucket has yet to hear of it.
+        let mut limiter = machine(Algorithm::Shaper);
+        let mut ask = || limiter.admit(1, Priority::Normal, Instant::NEVER, now);
+        assert!(matches!(ask(), Admission::Go(_)));
+        let Admission::Wait(ticket) = ask() else { panic!("its turn has not come") };
+        limiter.reconfigure(&config(Algorithm::TokenBucket), now).unwrap();
+        let mut waited_in = limiter.into_memory();
+        for waiting in [1, 0, 1] {
+            bucket.exchange(&mut waited_in);
+            assert_eq!(bucket.snapshot(now).waiting, waiting);
+            assert_eq!(waited_in.shaper.is_some(), waiting == 0, "it is in one of the two");
+        }
+        assert!(matches!(bucket.claim(ticket, now), Admission::No(_)));
+        bucket.exchange(&mut waited_in);
+        assert!(waited_in.shaper.is_none(), "everybody has been told");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Algorithm, Priority, Rate, RateLimitConfig};
 
 /// A house with one place, and room to wait.
-fn narrow<G: Gate>(gate: G, plan: Plan) -> House<G> {
+pub(super) fn narrow<G: Gate>(gate: G, plan: Plan) -> House<G> {
     let house = house(gate, plan);
     let config =
         BulkheadConfig { max_concurrent: 1, max_wait: 1_000 * MS, ..BulkheadConfig::default() };
@@ -12,7 +12,11 @@ fn narrow<G: Gate>(gate: G, plan: Plan) -> House<G> {
     house
 }
 
-fn limited(algorithm: Algorithm, capacity: u64, rate: u64) -> House<Option<CircuitBreaker>> {
+pub(super) fn limited(
+    algorithm: Algorithm,
+    capacity: u64,
+    rate: u64,
+) -> House<Option<CircuitBreaker>> {
     let house = house(breaker(), Plan { retry: retry(1), ..Plan::default() });
     let config = RateLimitConfig {
         algorithm,
@@ -24,20 +28,20 @@ fn limited(algorithm: Algorithm, capacity: u64, rate: u64) -> House<Option<Circu
     house
 }
 
-fn begun<G: Gate>(house: &House<G>, ask: Ask, now: u64) -> Call<G::Pick> {
+pub(super) fn begun<G: Gate>(house: &House<G>, ask: Ask, now: u64) -> Call<G::Pick> {
     let mut call = Call::new(ask);
     assert_eq!(call.begin(house, at(now)), Action::Start { attempt: 1 });
     call
 }
 
-fn queued<G: Gate>(house: &House<G>, ask: Ask, now: u64) -> Call<G::Pick> {
+pub(super) fn queued<G: Gate>(house: &House<G>, ask: Ask, now: u64) -> Call<G::Pick> {
     let mut call = Call::new(ask);
     assert_eq!(call.begin(house, at(now)), Action::Wait);
     assert!(call.queued().is_some());
     call
 }
 
-fn woken<G>(house: &House<G>) -> Vec<(Line, usize)> {
+pub(super) fn woken<G>(house: &House<G>) -> Vec<(Line, usize)> {
     house.woken.take()
 }
 

@@ -280,3 +280,52 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_wait_that_has_become_hopeless_ends_before_its_time() {
+    let mut limiter = empty();
+    let patient = at_ms(700);
+    let asked = limiter.admit_or_wait(5, Priority::Normal, patient, at_ms(0));
+    let Admission::Wait(ticket) = asked else { panic!("{asked:?}") };
+    assert!(matches!(
+        limiter.admit(4, Priority::Critical, at_ms(400), at_ms(400)),
+        Admission::Go(_)
+    ));
+    // Its tokens are there at 900 ms now.
+    let Admission::No(refusal) = limiter.claim(ticket, at_ms(500)) else { panic!("in vain") };
+    assert_eq!(
+        (refusal.reason, refusal.retry_after),
+        (Reason::TooLate, Some(at_ms(900).since(at_ms(500))))
+    );
+    assert!(!limiter.is_asked());
+}
+
+#[test]
+fn who_stands_behind_others_when_its_time_is_over_is_refused_though_tokens_are_there() {
+    let mut limiter = empty();
+    let first = ask(&mut limiter, 5, Priority::Normal, 0).unwrap();
+    let asked = limiter.admit_or_wait(1, Priority::Normal, at_ms(600), at_ms(100));
+    let Admission::Wait(second) = asked else { panic!("{asked:?}") };
+    let second = goes(&mut limiter, second, 599).unwrap_err();
+    let Admission::No(refusal) = limiter.claim(second, at_ms(600)) else { panic!("it is over") };
+    assert_eq!(refusal.reason, Reason::TooLate);
+    assert_eq!(goes(&mut limiter, first, 600), Ok(()));
+}
+
+#[test]
+fn nobody_waits_for_a_place_to_wait_for_a_turn_in() {
+    let config = RateLimitConfig {
+        algorithm: Algorithm::Shaper,
+        capacity: Some(1),
+        rate: Some(Rate::per_second(10)),
+        ..RateLimitConfig::default()
+    };
+    let mut limiter = emptied(&config);
+    let _turn = ask(&mut limiter, 1, Priority::Normal, 0).unwrap();
+    let refusal = ask(&mut limiter, 1, Priority::Normal, 0).unwrap_err();
+    assert_eq!(
+        (refusal.reason, refusal.retry_after),
+        (Reason::Limited, Some(at_ms(100).since(at_ms(0))))
+    );
+    assert_eq!(limiter.snapshot(at_ms(0)).waiting, 1);
+}
