@@ -26,8 +26,8 @@
 //! - While the callee still waits for what our own caller is slow to send, no limit on an attempt cuts, and an
 //!   attempt given up is not the callee's failure. The deadline cuts even then.
 //! - An attempt that ends without an answer, or that a learned limit cuts, is a failure if it ran at least as long
-//!   as the learned limit, or, while nothing is learned, [`Plan::late_after`]; a younger one is ignored. So is one
-//!   younger than [`Plan::late_after`] if something else was answered there since it began: a hung callee answers
+//!   as its breaker says is slow, else as the learned limit, or, while nothing is learned, [`Plan::late_after`]; a
+//!   younger one is ignored. So is one younger than [`Plan::late_after`] if something else was answered there since it began: a hung callee answers
 //!   nothing, one that is slow under load does, and opening its breaker would make an outage of a slow second.
 //! - A failure that comes with the deadline is judged like an attempt without an answer: what the operation calls
 //!   inherits the deadline and gives up then, or a caller with 5 ms left would open the breaker for all.

@@ -7,6 +7,8 @@
 //!
 //! [`Call`](crate::Call) drives either through this trait, so that order, retries and refunds are written once.
 
+use core::time::Duration;
+
 use crate::{CircuitBreaker, Draw, End, Instant, Permit, Refusal, Transition};
 
 /// Says whether and to whom an attempt may go.
@@ -78,6 +80,9 @@ pub trait Gate {
 
     /// Whether a success was reported from there since `at`: whatever is slow there, it does answer.
     fn has_answered_since(&self, pick: Self::Pick, at: Instant) -> bool;
+
+    /// How long an attempt runs there before it is slow, if that was said.
+    fn slow_after(&self, pick: Self::Pick) -> Option<Duration>;
 
     /// Whether all is well there, so that latency seen there is worth learning downwards from.
     fn is_calm(&self, pick: Self::Pick) -> bool;
@@ -159,6 +164,10 @@ impl Gate for Option<CircuitBreaker> {
         self.as_ref().is_some_and(|breaker| breaker.has_answered_since(at))
     }
 
+    fn slow_after(&self, _pick: ()) -> Option<Duration> {
+        self.as_ref().and_then(CircuitBreaker::slow_after)
+    }
+
     #[inline]
     fn is_calm(&self, _pick: ()) -> bool {
         self.as_ref().is_none_or(CircuitBreaker::is_closed)
@@ -167,8 +176,6 @@ impl Gate for Option<CircuitBreaker> {
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
     use crate::{CircuitBreakerConfig, Outcome};
 

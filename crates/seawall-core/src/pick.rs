@@ -254,6 +254,10 @@ impl Gate for Picker {
         self.endpoints.get(usize::from(pick)).is_some_and(|endpoint| endpoint.answered > at)
     }
 
+    fn slow_after(&self, pick: u16) -> Option<Duration> {
+        self.endpoints.get(usize::from(pick))?.breaker.slow_after(())
+    }
+
     fn is_calm(&self, pick: u16) -> bool {
         self.endpoints.get(usize::from(pick)).is_none_or(|endpoint| endpoint.breaker.is_calm(()))
     }

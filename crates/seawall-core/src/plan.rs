@@ -30,8 +30,8 @@ impl Plan {
         self.retry.is_some() && self.retry_timeouts || self.enforces_learned
     }
 
-    /// From what age an attempt that ended without an answer is the callee's failure, before anything is
-    /// learned: a second, or half of a deadline shorter than two.
+    /// From what age an attempt that ended without an answer is the callee's failure, where nobody said what is slow
+    /// and before anything is learned: a second, or half of a deadline shorter than two.
     ///
     /// It comes from the policy's deadline, never from what one caller has left, or a caller with 5 ms would
     /// poison the breaker for all.

@@ -56,8 +56,12 @@ impl<P: Copy + PartialEq> Running<P> {
         owed_since.map(|since| now.since(since.max(self.started)))
     }
 
+    /// From what age having no answer yet is the callee's doing: what was said is worth more than what was learned. But
+    /// where no attempt lives until it is slow, a hung callee would never be late.
     pub(super) fn late_after<G: Gate<Pick = P>>(&self, parts: &Parts<'_, G>) -> Duration {
-        parts.learned().unwrap_or_else(|| parts.plan.late_after())
+        let lives = |slow: &Duration| parts.plan.deadline.is_none_or(|deadline| *slow < deadline);
+        let slow = parts.gate.slow_after(self.entry.pick).filter(lives);
+        slow.or_else(|| parts.learned()).unwrap_or_else(|| parts.plan.late_after())
     }
 
     #[inline]

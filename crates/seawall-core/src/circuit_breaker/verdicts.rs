@@ -7,7 +7,7 @@
 //!   else, or of an older epoch               ▸ counted, and nothing
 //! ```
 
-use core::mem;
+use core::{mem, time::Duration};
 
 use super::{CircuitBreaker, Place, transitions::State};
 use crate::{Cause, End, Instant, Outcome, Permit, Phase, Transition};
@@ -142,6 +142,11 @@ impl CircuitBreaker {
     #[must_use]
     pub fn has_answered_since(&self, at: Instant) -> bool {
         self.last_success > at
+    }
+
+    /// How long a call runs before it is slow.
+    pub(crate) fn slow_after(&self) -> Option<Duration> {
+        self.config.slow_after
     }
 
     /// A call it admitted does not start after all: as if it had not been admitted.

@@ -453,3 +453,45 @@ fn whoever_makes_a_call_bounds_it_and_never_lengthens_it() {
     };
     assert_eq!((refusal.by, refusal.reason), (Pattern::Deadline, Reason::TooLate));
 }
+
+#[test]
+fn late_is_what_its_breaker_calls_slow_and_else_what_was_learned() {
+    let slow = |after: u64| CircuitBreakerConfig {
+        slow_rate: Some(Ratio::percent(100)),
+        slow_after: Some(MS * after as u32),
+        ..CircuitBreakerConfig::default()
+    };
+    // A slow limit that no attempt reaches would let a hung callee pass for ever.
+    for (after, deadline, late) in [
+        (300, None, 300),
+        (3_000, None, 3_000),
+        (1_999, Some(2_000), 1_999),
+        (2_000, Some(2_000), 1_000),
+    ] {
+        let (config, deadline) = (slow(after), deadline.map(|deadline| MS * deadline));
+        for (age, held) in [(late - 1, false), (late, true)] {
+            let one = house(CircuitBreaker::new(&config).ok(), plan_until(deadline));
+            assert_eq!(given_up_at(&one, 0, age), held, "{age} of {after} until {deadline:?}");
+            let several = house(Picker::new(2, Some(&config)).unwrap(), plan_until(deadline));
+            assert_eq!(given_up_at(&several, 0, age), held, "one of several");
+        }
+    }
+    let house = learned(CircuitBreaker::new(&slow(1_500)).ok(), Plan::default());
+    assert!(!given_up_at(&house, 2_000, 1_499), "learned are 15 ms");
+    assert!(given_up_at(&house, 4_000, 1_500));
+}
+
+fn plan_until(deadline: Option<Duration>) -> Plan {
+    Plan { deadline, ..Plan::default() }
+}
+
+/// Whether an attempt that is left without an answer at that age is held against the callee.
+fn given_up_at<G: Gate>(house: &House<G>, from: u64, age: u64) -> bool {
+    let before = house.machines.borrow().counts.attempts;
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(house, at(from)), Action::Start { attempt: 1 });
+    call.abandon(house, at(from + age), false);
+    let after = house.machines.borrow().counts.attempts;
+    assert_eq!(after.failed + after.ignored, before.failed + before.ignored + 1);
+    after.failed > before.failed
+}
