@@ -1,7 +1,7 @@
 //! Everything by name: policies and components to get or create, statistics to read, transitions to listen to.
 //!
 //! ```text
-//!   name ─▸ a policy                                      its parts bear its name
+//!   name ─▸ a policy, or one for each key                 its parts bear its name
 //!        ─▸ or components, one of each kind               so no component has a policy's name
 //! ```
 //!
@@ -11,6 +11,7 @@
 mod by_name;
 mod conflict;
 mod error;
+mod handle;
 mod statistics;
 
 use std::{
@@ -23,6 +24,7 @@ use std::{
     },
 };
 
+use self::handle::{Handle, Made};
 use crate::{
     Clock, Origins, Policy, PolicyBuilder, PolicyConfig,
     observe::{Events, Stream},
@@ -65,7 +67,7 @@ struct Entries {
 /// What has a name, and where its settings came from.
 struct Named {
     kind: Kind,
-    policy: Policy,
+    handle: Handle,
     origins: Origins,
 }
 
@@ -129,31 +131,30 @@ impl Registry {
         self.get_or_create((Kind::Policy, name), config, policy, origins)
     }
 
-    fn get_or_create(
+    fn get_or_create<P: Made>(
         &self,
         (kind, name): (Kind, &str),
         config: &PolicyConfig,
         builder: fn(Arc<str>, PolicyConfig) -> PolicyBuilder,
         origins: impl FnOnce() -> Origins,
-    ) -> Result<Policy, RegistryError> {
+    ) -> Result<P, RegistryError> {
         let mut entries = self.entries();
         if let Some(named) = entries.find(kind, name) {
-            if named.policy.config() == config {
-                return Ok(named.policy.clone());
-            }
-            return Err(named.conflict(config, &origins()));
+            return match P::found(&named.handle) {
+                Some(made) if named.handle.config() == config => Ok(made.clone()),
+                _ => Err(named.conflict(config, &origins())),
+            };
         }
         if let Some(named) = entries.excluding(kind, name) {
             return Err(named.taken(kind, &origins()));
         }
-        let policy = builder(name.into(), config.clone())
+        let builder = builder(name.into(), config.clone())
             .clock(self.0.clock.clone())
-            .stream(self.0.stream.clone())
-            .build()
-            .map_err(RegistryError::Invalid)?;
-        let named = Named { kind, policy: policy.clone(), origins: origins() };
-        entries.names.entry(policy.name().clone()).or_default().push(named);
-        Ok(policy)
+            .stream(self.0.stream.clone());
+        let made = P::build(builder).map_err(RegistryError::Invalid)?;
+        let named = Named { kind, handle: made.clone().held(), origins: origins() };
+        entries.names.entry(named.handle.name().clone()).or_default().push(named);
+        Ok(made)
     }
 
     /// The policy of this name, if there is one.
@@ -162,8 +163,8 @@ impl Registry {
         self.find_kind(Kind::Policy, name)
     }
 
-    fn find_kind(&self, kind: Kind, name: &str) -> Option<Policy> {
-        self.entries().find(kind, name).map(|named| named.policy.clone())
+    fn find_kind<P: Made>(&self, kind: Kind, name: &str) -> Option<P> {
+        P::found(&self.entries().find(kind, name)?.handle).cloned()
     }
 
     /// Shows something that is not a policy in the statistics.
@@ -180,15 +181,10 @@ impl Registry {
         let (named, others) = {
             let entries = self.entries();
             let named = entries.names.values().flatten();
-            let named = named.map(|named| (named.kind, named.policy.clone()));
+            let named = named.map(|named| (named.kind, named.handle.clone()));
             (named.collect::<Vec<_>>(), entries.others.clone())
         };
-        for (kind, policy) in &named {
-            match kind {
-                Kind::Policy => policy.observe(&mut snapshot),
-                _ => policy.observe_patterns(&mut snapshot),
-            }
-        }
+        named.iter().for_each(|(kind, handle)| handle.observe(*kind, &mut snapshot));
         others.iter().for_each(|other| other.observe(&mut snapshot));
         snapshot
     }
@@ -252,8 +248,8 @@ impl Entries {
 
     /// What has this name, so that nothing of this kind can: a policy shows its parts under its own.
     fn excluding(&self, kind: Kind, name: &str) -> Option<&Named> {
-        let policy = kind == Kind::Policy;
-        self.names.get(name)?.iter().find(|named| policy != (named.kind == Kind::Policy))
+        let mut named = self.names.get(name)?.iter();
+        named.find(|named| named.kind != kind && (named.kind.has_parts() || kind.has_parts()))
     }
 }
 

@@ -24,8 +24,8 @@ pub enum RegistryError {
         /// What is not the same in both, and where each came from.
         differences: Vec<Difference>,
     },
-    /// A component was to have the name of a policy, or a policy that of a component. The parts of a policy bear its
-    /// name, so one could not be told from the other.
+    /// A component was to have the name of a policy, or a policy that of a component or of a policy for each key. The
+    /// parts of a policy bear its name, so one could not be told from the other.
     Taken {
         /// The name.
         name: String,
@@ -41,10 +41,10 @@ pub enum RegistryError {
 impl Named {
     /// Somebody wants it with these settings.
     pub(super) fn conflict(&self, wanted: &PolicyConfig, origins: &Origins) -> RegistryError {
-        let existing = self.policy.config();
+        let existing = self.handle.config();
         RegistryError::Conflict {
             kind: self.kind,
-            name: self.policy.name().to_string(),
+            name: self.handle.name().to_string(),
             existing: Box::new(existing.clone()),
             wanted: Box::new(wanted.clone()),
             differences: Difference::all((existing, &self.origins), (wanted, origins)),
@@ -54,7 +54,7 @@ impl Named {
     /// Somebody wants its name for something of this kind.
     pub(super) fn taken(&self, wanted: Kind, origins: &Origins) -> RegistryError {
         RegistryError::Taken {
-            name: self.policy.name().to_string(),
+            name: self.handle.name().to_string(),
             existing: (self.kind, self.origins.nearest("").clone()),
             wanted: (wanted, origins.nearest("").clone()),
         }

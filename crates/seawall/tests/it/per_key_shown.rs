@@ -1,9 +1,15 @@
 //! A policy for each key in a registry: one name, one policy, and figures of all keys together.
 
-use std::sync::Arc;
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use seawall::{
-    CircuitBreakerConfig, PerKey, Policy, PolicyConfig, RateLimitConfig, Registry, TimeoutConfig,
+    CircuitBreakerConfig, Heard, Kind, Override, PerKey, Policy, PolicyConfig, RateLimitConfig,
+    Registry, RegistryError, TimeoutConfig,
 };
 
 use crate::world::{MS, World};
@@ -60,4 +66,69 @@ fn one_that_is_shown_has_its_figures_and_none_of_one_key() {
     shown(&registry);
     let written = format!("{:?}", registry.snapshot());
     assert!(!written.contains("tenant "), "{written}");
+}
+
+#[test]
+fn one_of_a_name_is_the_same_for_all_who_ask_and_is_shown() {
+    let world = World::default();
+    let registry = Registry::with_clock(world.time.clock());
+    let tenants = registry.per_key("tenants", &config()).unwrap();
+    use_of_all_kinds(&world, &registry.per_key("tenants", &config()).unwrap());
+    assert_eq!(registry.find_per_key("tenants").unwrap().counts(), tenants.counts());
+    assert!(registry.find_per_key("others").is_none(), "a look is not a creation");
+    shown(&registry);
+    let mut events = registry.events();
+    let _ = tenants.key("tenant down").run_blocking(|| Ok::<_, ()>(()));
+    assert!(tenants.force("tenant down", Override::closed("works again")));
+    let change = pin!(events.next()).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Some(Heard::Change(change))) = change else { panic!("{change:?}") };
+    assert_eq!((&*change.name, change.key.as_deref()), ("tenants", Some("tenant down")));
+}
+
+#[test]
+fn its_name_is_its_own_and_other_settings_are_a_conflict() {
+    let registry = Registry::new();
+    registry.per_key("tenants", &config()).unwrap();
+    let more = PolicyConfig { max_keys: Some(3), ..config() };
+    let conflict = registry.per_key("tenants", &more).unwrap_err();
+    let text = conflict.to_string();
+    assert!(text.starts_with("policy for each key tenants exists with"), "{text}");
+    assert!(text.contains("max_keys is 2") && text.contains("asked for was 3"), "{text}");
+    assert!(matches!(conflict, RegistryError::Conflict { kind: Kind::PerKey, .. }));
+
+    // Nothing else bears the name, and it bears no other's.
+    let one = PolicyConfig { max_keys: None, ..config() };
+    registry.policy("orders", &one).unwrap();
+    registry.circuit_breaker("database", &CircuitBreakerConfig::default()).unwrap();
+    let breaker = CircuitBreakerConfig::default();
+    for (taken, existing, wanted) in [
+        (registry.per_key("orders", &one).err(), Kind::Policy, Kind::PerKey),
+        (registry.per_key("database", &one).err(), Kind::CircuitBreaker, Kind::PerKey),
+        (registry.policy("tenants", &one).err(), Kind::PerKey, Kind::Policy),
+        (registry.circuit_breaker("tenants", &breaker).err(), Kind::PerKey, Kind::CircuitBreaker),
+    ] {
+        match taken {
+            Some(RegistryError::Taken { existing: (is, _), wanted: (asked, _), .. }) => {
+                assert_eq!((is, asked), (existing, wanted));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(registry.find("tenants").is_none() && registry.find_per_key("orders").is_none());
+    let wrong = PolicyConfig { deadline: Some(Duration::ZERO), ..config() };
+    assert!(matches!(registry.per_key("new", &wrong), Err(RegistryError::Invalid(_))));
+    assert!(registry.find_per_key("new").is_none());
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn a_conflict_names_the_places_in_the_file() {
+    let read = seawall::config::parse("[policy.tenants]\nmax_keys = 9\n", "a.toml").unwrap();
+    let registry = Registry::new();
+    registry.per_key_from("tenants", &read.policies["tenants"], &read.origins).unwrap();
+    let wanted = PolicyConfig { max_keys: Some(3), ..PolicyConfig::default() };
+    let text = registry.per_key("tenants", &wanted).unwrap_err().to_string();
+    assert!(text.contains("max_keys is 9 (a.toml:2:12), asked for was 3 ("), "{text}");
+    let same = &read.policies["tenants"];
+    assert!(registry.per_key("tenants", same).is_ok(), "the same settings, wherever from");
 }
