@@ -15,8 +15,10 @@
 //! tells an [`Event`], gets one [`Action`], does it, and knows nothing of retries or breakers. Per call the
 //! shared machines are visited twice on the way that matters, once to be admitted and once to report.
 //!
-//! The order, outside in: deadline ▸ retry (and its budget) ▸ pick ▸ circuit breaker ▸ bulkhead ▸ attempt limit.
+//! The order, outside in: deadline ▸ rate limit ▸ retry (and its budget) ▸ pick ▸ circuit breaker ▸ bulkhead ▸ attempt limit.
 //!
+//! - A retry passes the rate limit only where that limits each attempt. What is refused there, or starts in vain, leaves
+//!   the answer before it, and gives back what it took.
 //! - A learned limit cuts an attempt only if another may follow: the retry is granted and paid for first.
 //!   P95 x 1.5 alone would cut one healthy call in fifty of a long-tailed service. Nor while calls wait in the
 //!   bulkhead and the callee answers others: it is busy, and one whose every attempt is cut early looks hung.
@@ -60,11 +62,11 @@ pub struct Call<P: Copy = ()> {
     give_up_at: Instant,
     /// No retry starts later.
     retry_until: Instant,
-    /// The wait before the last retry.
+    /// The wait before the last retry, without what a rate limit made of it.
     waited_nanos: u64,
     /// The learned limit that cut an attempt of this call; zero if none did.
     cut_after_nanos: u64,
-    /// When the rate limit let it through; `NEVER` if there is none.
+    /// When the rate limit let through what has not run yet; `NEVER` if it did not have to. Once that runs it is past.
     limited_at: Instant,
     repeat: Repeat,
     priority: Priority,
@@ -140,7 +142,10 @@ impl<P: Copy + PartialEq> Call<P> {
             } else {
                 parts.limit(self.cost, self.priority, self.patient, self.give_up_at, now)
             };
-            let entered = entered.and_then(|()| self.enter(&mut parts, shared, true, now));
+            let entered = entered.and_then(|()| {
+                self.pass_limit(&parts, now);
+                self.enter(&mut parts, shared, true, now)
+            });
             match entered {
                 Ok(_) => true,
                 Err(not_yet) => {
@@ -242,7 +247,7 @@ impl<P: Copy + PartialEq> Call<P> {
             }
             State::Fresh | State::Refused(_) | State::Over => return,
         };
-        let (owed_since, first) = (shared.owed_since(), wait.is_none());
+        let owed_since = shared.owed_since();
         shared.visit(now, |mut parts| {
             let mut outcome = Outcome::Ignored;
             if let Some(cut) = cut {
@@ -255,9 +260,7 @@ impl<P: Copy + PartialEq> Call<P> {
             }
             if let Some(turn) = turn {
                 parts.abandon(turn);
-                if first {
-                    self.give_tokens_back(&mut parts);
-                }
+                self.give_tokens_back(&mut parts);
             }
             parts.counts.calls.end(outcome);
         });

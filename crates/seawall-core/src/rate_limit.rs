@@ -56,6 +56,7 @@ pub struct RateLimiter {
     waiting: Option<Box<Waiting>>,
     /// What each class must leave, but the most urgent: it may use everything.
     floors: [u64; 4],
+    each_attempt: bool,
     allowed: u64,
     rejected: u64,
     abandoned: u64,
@@ -95,6 +96,7 @@ impl RateLimiter {
             shaper: Shaper::new(places, config.rate()),
             waiting: None,
             floors: config.floors(),
+            each_attempt: config.limit_each_attempt,
             allowed: 0,
             rejected: 0,
             abandoned: 0,
@@ -175,6 +177,30 @@ impl RateLimiter {
         }
     }
 
+    /// When a call of this class that costs `cost` could go, as of [`time_until`](Self::time_until).
+    ///
+    /// # Errors
+    /// Not by `by`: the refusal of one that asks now.
+    pub fn ready_by(
+        &self,
+        cost: u64,
+        priority: Priority,
+        by: Instant,
+        now: Instant,
+    ) -> Result<Instant, Refusal> {
+        match self.time_until(cost, priority, now) {
+            Some(wait) if now + wait <= by => Ok(now + wait),
+            _ => Err(self.not_now(cost, priority, now)),
+        }
+    }
+
+    /// Whether every attempt of a call is to pass, and not the call alone.
+    #[inline]
+    #[must_use]
+    pub const fn limits_each_attempt(&self) -> bool {
+        self.each_attempt
+    }
+
     /// When the turn of a call would come that asked now: at once, but with a shaper.
     #[must_use]
     pub fn turn(&self, now: Instant) -> Instant {
@@ -237,6 +263,7 @@ impl RateLimiter {
         }
         self.shaper.reconfigure(places, rate);
         self.floors = config.floors();
+        self.each_attempt = config.limit_each_attempt;
         if let Some(waiting) = &mut self.waiting {
             waiting.forget_first();
         }
@@ -297,7 +324,7 @@ impl RateLimiter {
         answer.map_or_else(Admission::No, |()| Admission::Go(Permit::new(0, 0)))
     }
 
-    const fn is_shaper(&self) -> bool {
+    pub(crate) const fn is_shaper(&self) -> bool {
         matches!(self.kind, Kind::Shaper)
     }
 

@@ -20,6 +20,8 @@
 //! `t` is told once nothing is left: before, no request has to wait. Fields of an upstream stay beside ours: its
 //! limit is another.
 
+mod each_attempt;
+
 use std::{
     fmt::Write,
     hash::{BuildHasher, RandomState},
@@ -38,6 +40,7 @@ use seawall::{
     snapshot::RateLimiterStats,
 };
 
+pub(crate) use self::each_attempt::EachAttempt;
 use crate::{
     config::{LimitBy, RouteLimitConfig},
     respond::whole_seconds,
@@ -54,6 +57,7 @@ pub(crate) struct RouteLimit {
     /// What a new key finds.
     fresh: RateLimitSnapshot,
     policy: HeaderValue,
+    each_attempt: bool,
     clock: Clock,
     allowed: AtomicU64,
     rejected: AtomicU64,
@@ -90,6 +94,7 @@ impl RouteLimit {
             digest: RandomState::new(),
             policy: policy(name, fresh.limit, span(&config.limit)?),
             fresh,
+            each_attempt: config.limit.limit_each_attempt,
             clock: clock.clone(),
             allowed: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -105,7 +110,7 @@ impl RouteLimit {
             let answer = limiter.admit(1, Priority::Normal, now, now);
             (matches!(answer, Admission::Go(_)), limiter.snapshot(now))
         });
-        let standing = Standing { policy: self.policy.clone(), rest: rest(&self.name, &seen) };
+        let standing = self.standing(&seen);
         if admitted {
             self.allowed.fetch_add(1, Relaxed);
             Ok(standing)
@@ -113,6 +118,10 @@ impl RouteLimit {
             self.rejected.fetch_add(1, Relaxed);
             Err(TooMany { standing, retry_after: seen.retry_after })
         }
+    }
+
+    fn standing(&self, seen: &RateLimitSnapshot) -> Standing {
+        Standing { policy: self.policy.clone(), rest: rest(&self.name, seen) }
     }
 
     /// Whose request it is.

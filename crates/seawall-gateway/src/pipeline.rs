@@ -28,7 +28,7 @@ use crate::{
     body::{BodyError, Guarded, Watch},
     framing,
     gateway::Inner,
-    limit::{Standing, TooMany},
+    limit::{EachAttempt, Standing, TooMany},
     listen::Peer,
     pool::{Leased, SendError},
     replay::{Live, Replay, Upload},
@@ -103,9 +103,13 @@ async fn forward(
     let route = table.find(&head).ok_or(Own::NoRoute)?.clone();
     drop(table);
     // Before anything is kept or counted for the request: who asks too often costs this and no more.
-    let limit = route.limit.as_ref();
-    let standing = limit.map(|limit| limit.admit(&head.headers, peer.addr.ip())).transpose()?;
-    match call(gateway, route, head, body).await {
+    let (limit, client) = (route.limit.as_ref(), peer.addr.ip());
+    let standing = limit.map(|limit| limit.admit(&head.headers, client)).transpose()?;
+    let each = limit.and_then(|limit| limit.each_attempt(&head.headers, client));
+    let answer = call(gateway, route, each.clone(), head, body).await;
+    // Its retries may have taken from what was left.
+    let standing = each.map_or(standing, |each| Some(each.standing()));
+    match answer {
         Ok(mut answer) => {
             if let Some(standing) = standing {
                 standing.write(answer.headers_mut());
@@ -120,6 +124,7 @@ async fn forward(
 async fn call(
     gateway: &Inner,
     route: Arc<Route>,
+    each_attempt: Option<Arc<EachAttempt>>,
     head: request::Parts,
     body: Incoming,
 ) -> Result<Passed, Refused> {
@@ -134,7 +139,7 @@ async fn call(
     let upload = Arc::new(upload);
     let priority = route.config.priority.of(&head.headers);
     let ask = Ask { repeat: repeat(&head), priority, ..Ask::default() };
-    let shared = RouteCall { route: route.clone(), upload: Arc::downgrade(&upload) };
+    let shared = RouteCall { route: route.clone(), upload: Arc::downgrade(&upload), each_attempt };
     let operation =
         |attempt: seawall::Attempt<u16>| send(route.clone(), &head, &upload, attempt.pick);
     let (ending, held) = seawall::run_held(shared, ask, route.classify(), operation).await;

@@ -25,6 +25,7 @@ use seawall::{
 
 use crate::{
     config::{RouteConfig, UpstreamConfig},
+    limit::EachAttempt,
     pool::{Pool, PoolLimits},
     replay::{Live, Replay, Upload},
     route::Route,
@@ -156,6 +157,8 @@ pub(crate) struct RouteCall {
     /// Weak, so that nothing of the request is kept once no further attempt can come: a call lives on in
     /// its answer's body.
     pub(crate) upload: Weak<Upload<Live>>,
+    /// Where each attempt passes the route's rate limit.
+    pub(crate) each_attempt: Option<Arc<EachAttempt>>,
 }
 
 impl Shared for RouteCall {
@@ -163,7 +166,11 @@ impl Shared for RouteCall {
 
     #[inline]
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Picker>) -> R) -> R {
-        self.route.upstream.shell.visit(self.route.view, now, step)
+        let (shell, view) = (&self.route.upstream.shell, self.route.view);
+        match &self.each_attempt {
+            None => shell.visit(view, now, step),
+            Some(limit) => shell.visit(view, now, |parts| limit.lend(parts, now, step)),
+        }
     }
 
     #[inline]

@@ -34,9 +34,6 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        if first && parts.limiter.is_some() {
-            self.limited_at = now;
-        }
         let action = self.start(parts, now, || shared.draw())?;
         if first {
             parts.deposit(now);
@@ -135,6 +132,7 @@ impl<P: Copy + PartialEq> Call<P> {
     ) -> Action {
         self.state = State::Over;
         wait.cancel(parts);
+        self.give_tokens_back(parts);
         match last {
             Last::Answered(outcome) => {
                 parts.counts.calls.end(outcome);
@@ -166,10 +164,11 @@ impl<P: Copy + PartialEq> Call<P> {
                 Err(not_yet) => return self.not_yet(parts, not_yet, retry),
             };
             let Some(place) = place else {
-                return match line {
-                    Line::RateLimit => self.enter_later(&mut parts, shared, retry, now),
-                    Line::Bulkhead => self.enter_again(&mut parts, shared, retry, now),
-                };
+                // Through the rate limit, or the bulkhead has gone while it waited there.
+                if line == Line::RateLimit {
+                    self.pass_limit(&parts, now);
+                }
+                return self.enter_later(&mut parts, shared, retry, now);
             };
             match parts.admit_with(place, &self.picks, now, || shared.draw()) {
                 Ok(entry) => {
@@ -183,21 +182,12 @@ impl<P: Copy + PartialEq> Call<P> {
         })
     }
 
-    /// The bulkhead has gone while it waited there.
-    fn enter_again<S>(
-        &mut self,
-        parts: &mut Parts<'_, S::Gate>,
-        shared: &S,
-        retry: Option<(Wait, Last)>,
-        now: Instant,
-    ) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let limited_at = self.limited_at;
-        let action = self.enter_later(parts, shared, retry, now);
-        self.limited_at = limited_at;
-        action
+    /// The rate limit has let it through, if there is one.
+    #[inline]
+    pub(super) const fn pass_limit<G: Gate>(&mut self, parts: &Parts<'_, G>, now: Instant) {
+        if parts.limiter.is_some() {
+            self.limited_at = now;
+        }
     }
 
     /// Nothing ran: what the rate limit took is there for others.

@@ -1,5 +1,8 @@
 //! Between two attempts: whether another may follow, the pause, and the start of the next.
 //!
+//! Where the rate limit limits each attempt, the pause ends no earlier than it would let the retry through, and it is
+//! asked when the retry is sent, for a quota counts what is sent. Who may wait there waits in line instead.
+//!
 //! A retry is paid for when it is granted, before the pause, so that a herd of waiters cannot wake up to one
 //! empty purse; what is then not sent is paid back.
 
@@ -7,7 +10,11 @@ use core::time::Duration;
 
 use crate::{
     Gate, Instant, Pattern, Reason, Refusal, Stopped, Verdict,
-    call::{Action, Call, Last, Parts, Repeat, Shared, State, attempt::Wait, visit::Entry},
+    call::{
+        Action, Call, Last, Parts, Repeat, Shared, State,
+        attempt::Wait,
+        visit::{Entry, NotYet},
+    },
     time::nanos,
 };
 
@@ -71,6 +78,7 @@ impl<P: Copy + PartialEq> Call<P> {
         if until > self.retry_until {
             return Err(Stopped::MaxElapsed);
         }
+        let until = self.limited(parts, until, running.is_some(), now)?;
         let ready = match running {
             None => parts.gate.ready_by(until, now),
             Some(Entry { pick, permit, .. }) => parts.gate.ready_instead(*pick, permit, until, now),
@@ -86,6 +94,42 @@ impl<P: Copy + PartialEq> Call<P> {
         }
         self.waited_nanos = nanos(wait);
         Ok(Wait { until, paid: !free })
+    }
+
+    /// When a retry that would start at `until` starts, if the rate limit has a say in it.
+    fn limited<G: Gate>(
+        &self,
+        parts: &Parts<'_, G>,
+        until: Instant,
+        cuts: bool,
+        now: Instant,
+    ) -> Result<Instant, Stopped> {
+        let each = parts.limiter.as_ref().filter(|limiter| limiter.limits_each_attempt());
+        let Some(limiter) = each else { return Ok(until) };
+        // Nothing that runs is cut for a retry that the limit would keep waiting.
+        let by = if cuts { until } else { self.start_by() };
+        let ready = limiter.ready_by(self.cost.into(), self.priority, by, now);
+        let ready = ready.map_err(Stopped::Refused)?;
+        let queues = self.patient || limiter.is_shaper();
+        Ok(if queues { until } else { until.max(ready) })
+    }
+
+    /// The rate limit's leave for a retry, if it needs one.
+    fn limit_retry<G: Gate>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        now: Instant,
+    ) -> Result<(), NotYet> {
+        if parts.limiter.as_ref().is_some_and(|limiter| limiter.limits_each_attempt()) {
+            parts.limit(self.cost, self.priority, self.patient, self.start_by(), now)?;
+            self.pass_limit(parts, now);
+        }
+        Ok(())
+    }
+
+    /// Until when a retry may start.
+    fn start_by(&self) -> Instant {
+        self.give_up_at.min(self.retry_until)
     }
 
     pub(super) const fn pause(&mut self, wait: Wait, last: Last) -> Action {
@@ -104,6 +148,8 @@ impl<P: Copy + PartialEq> Call<P> {
         S: Shared<Gate: Gate<Pick = P>>,
     {
         let repeatable = shared.can_repeat();
+        // What the attempt before it took is used up.
+        self.limited_at = Instant::NEVER;
         shared.visit(now, |mut parts| {
             let stopped = if now >= self.give_up_at {
                 Stopped::Deadline
@@ -113,7 +159,11 @@ impl<P: Copy + PartialEq> Call<P> {
             } else if !wait.is_covered(&mut parts, &self.picks, now) {
                 Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted))
             } else {
-                return self.enter_later(&mut parts, shared, Some((wait, last)), now);
+                let retry = Some((wait, last));
+                return match self.limit_retry(&mut parts, now) {
+                    Ok(()) => self.enter_later(&mut parts, shared, retry, now),
+                    Err(not_yet) => self.not_yet(parts, not_yet, retry),
+                };
             };
             self.give_up_retry(&mut parts, wait, last, stopped)
         })

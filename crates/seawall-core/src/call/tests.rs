@@ -13,6 +13,7 @@ use crate::{
     TimeoutConfig,
 };
 
+mod each_attempt;
 mod endings;
 mod facts;
 mod pausing;

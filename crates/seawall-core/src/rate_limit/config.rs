@@ -84,6 +84,9 @@ pub struct RateLimitConfig {
     /// of the classes above it. Default none. Together less than there is; none for background, below which is
     /// nobody; none in a shaper, which serves in order.
     pub reserves: [Reserve; 5],
+    /// Whether every attempt of a call passes the limit, and not the call alone: for a quota that whoever is called
+    /// keeps to the letter. A retry then starts no earlier than the limit lets it. Default false.
+    pub limit_each_attempt: bool,
 }
 
 impl RateLimitConfig {

@@ -270,6 +270,7 @@ fn every_wrong_setting_is_told() {
         window: Some(Duration::ZERO),
         buckets: Some(0),
         reserves: [Reserve::Tokens(10), NONE, NONE, NONE, Reserve::Tokens(1)],
+        limit_each_attempt: true,
     };
     let reserves = "reserves";
     for (algorithm, fields) in [

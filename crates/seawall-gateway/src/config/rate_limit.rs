@@ -21,7 +21,8 @@ pub struct RouteLimitConfig {
     /// Whose requests are counted together. Default those of each client.
     pub by: LimitBy,
     /// The limit of each. Default a token bucket of 1000 that fills at 100/s. No shaper, which would keep requests
-    /// waiting; no reserves, since it is the same for all classes. Unless it is one limit for the route, a sliding window
+    /// waiting; no reserves, since it is the same for all classes. Where it limits each attempt, retries take from the
+    /// limit of the key that their request took from. Unless it is one limit for the route, a sliding window
     /// has 1 to 60 buckets, or each key would cost 8 bytes times the limit.
     pub limit: RateLimitConfig,
     /// Keys with a limit of their own; while that many are in use, further ones share one. Default 10 000, 1 to
@@ -172,12 +173,13 @@ mod tests {
         let bucket = RateLimitConfig {
             capacity: Some(200),
             rate: Some(Rate::per_second(100)),
+            limit_each_attempt: true,
             ..RateLimitConfig::default()
         };
         let by = LimitBy::Header(HeaderName::from_static("x-api-key"));
         assert_eq!(
             read(
-                "rate_limit = { by = 'header:X-Api-Key', rate = '100/s', capacity = 200, max_keys = 1000000 }"
+                "rate_limit = { by = 'header:X-Api-Key', rate = '100/s', capacity = 200, max_keys = 1000000, limit_each_attempt = true }"
             ),
             Ok(Some(RouteLimitConfig { by, limit: bucket, max_keys: 1_000_000 }))
         );

@@ -115,6 +115,49 @@ async fn two_clients_do_not_share_and_two_connections_of_one_do() {
 }
 
 #[tokio::test]
+async fn where_each_attempt_is_limited_retries_take_from_the_limit_of_their_request() {
+    for (limit_each_attempt, left) in [(false, 4), (true, 3)] {
+        let upstream = Upstream::start([unavailable(), Act::ok("hi")]).await;
+        let limit = RateLimitConfig { limit_each_attempt, ..slow(5) };
+        let limit = RouteLimitConfig { by: by_key(), limit, ..Default::default() };
+        let proxy = limited(&upstream, limit).await;
+        let mut client = Client::connect(proxy.addr).await;
+        let answer = client.ask(with_key("a")).await;
+        assert!(passed(&answer), "{answer}");
+        assert_eq!(upstream.seen().len(), 2, "it was retried");
+        assert_eq!(field(&answer, "ratelimit"), format!("\"default\";r={left}"));
+        assert_eq!(proxy.limit().allowed, 5 - left);
+        let other = client.ask(with_key("b")).await;
+        assert_eq!(field(&other, "ratelimit"), "\"default\";r=4", "it has a limit of its own");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_the_limit_would_keep_waiting_too_long_leaves_the_upstreams_answer() {
+    let upstream = Upstream::start([unavailable()]).await;
+    let limit = RateLimitConfig { limit_each_attempt: true, ..slow(2) };
+    let limit = RouteLimitConfig { limit, ..Default::default() };
+    let proxy = limited(&upstream, limit).await;
+    let mut client = Client::connect(proxy.addr).await;
+    let answer = client.ask(GET).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("later"), "{answer}");
+    assert_eq!(upstream.seen().len(), 2, "one retry, of two there might have been");
+    assert!(field(&answer, "ratelimit").starts_with("\"default\";r=0;t=3"), "{answer}");
+    proxy.counted("its end", |counts| counts.calls.failed == 1).await;
+    let refused = client.ask(GET).await;
+    assert!(!passed(&refused), "{refused}");
+    let seen = proxy.limit();
+    assert_eq!((seen.allowed, seen.rejected), (2, 1));
+    drop(client);
+    proxy.leaves_nothing(&[&upstream]).await;
+}
+
+/// An upstream's own 503, for which there are retries.
+fn unavailable() -> Act {
+    Act::answer("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 5\r\n\r\nlater")
+}
+
+#[tokio::test]
 async fn by_route_all_clients_share() {
     let upstream = Upstream::start([Act::ok("hi")]).await;
     let limit = RouteLimitConfig { by: LimitBy::Route, limit: slow(2), ..Default::default() };

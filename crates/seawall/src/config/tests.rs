@@ -30,7 +30,7 @@ fn everything_written_is_read() {
     let text = r#"
 [policy.full]
 deadline = "2s"
-rate_limit = { capacity = 20, rate = "6000/m", reserves = { critical = "10%", normal = 3 } }
+rate_limit = { capacity = 20, rate = "6000/m", reserves = { critical = "10%", normal = 3 }, limit_each_attempt = true }
 retry = { max_retries = 4, base_delay = "10ms", max_delay = "1.5s", max_elapsed = "30s", jitter = 0.25, strategy = "linear", budget = "20%", trickle = true, on = ["reset", "503"] }
 
 [policy.full.circuit_breaker]
@@ -100,6 +100,7 @@ bulkhead = false
                     Reserve::Tokens(0),
                     Reserve::Tokens(0),
                 ],
+                limit_each_attempt: true,
                 ..RateLimitConfig::default()
             }),
             retry: Some(RetryConfig {
@@ -349,6 +350,7 @@ fn every_kind_of_wrong_value_says_what_would_be_right() {
                  2:47: bulkhead.reserves.high is -1, {whole}"
             ),
         ),
+        ("rate_limit", "limit_each_attempt = 1", "2:22: rate_limit.limit_each_attempt is 1, expected true or false".into()),
         ("rate_limit", "rate = 100", format!("2:8: rate_limit.rate is 100, {rate}")),
         ("rate_limit", "rate = \"0.5/s\"", format!("2:8: rate_limit.rate is \"0.5/s\", {rate}")),
         ("rate_limit", "rate = \"5/0s\"", format!("2:8: rate_limit.rate is \"5/0s\", {rate}")),

@@ -110,9 +110,17 @@ fn rows(config: &PolicyConfig) -> Vec<(&'static str, Row)> {
     rows
 }
 
-fn limiter(rate_limit: &RateLimitConfig) -> [(&'static str, Row); 7] {
-    let RateLimitConfig { algorithm, capacity, rate, limit, window, buckets, reserves } =
-        rate_limit;
+fn limiter(rate_limit: &RateLimitConfig) -> [(&'static str, Row); 8] {
+    let RateLimitConfig {
+        algorithm,
+        capacity,
+        rate,
+        limit,
+        window,
+        buckets,
+        reserves,
+        limit_each_attempt,
+    } = rate_limit;
     [
         ("rate_limit.algorithm", plain(algorithm.name())),
         ("rate_limit.capacity", written(*capacity)),
@@ -121,6 +129,7 @@ fn limiter(rate_limit: &RateLimitConfig) -> [(&'static str, Row); 7] {
         ("rate_limit.window", optional(window.as_ref())),
         ("rate_limit.buckets", written(*buckets)),
         ("rate_limit.reserves", by_class(reserves.map(kept))),
+        ("rate_limit.limit_each_attempt", plain(limit_each_attempt)),
     ]
 }
 

@@ -1,11 +1,16 @@
 //! One order, outside in, whatever the order of the builder's lines: deadline, rate limit, retry, breaker, bulkhead,
 //! attempt limit.
 
-use std::{cell::RefCell, future::pending, rc::Rc};
+use std::{
+    cell::RefCell,
+    future::{pending, ready},
+    rc::Rc,
+    time::Duration,
+};
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Error, Override, PolicyBuilder, Rate, RateLimitConfig,
-    TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Error, Override, Policy, PolicyBuilder, PolicyConfig,
+    Rate, RateLimitConfig, RateLimiter, Ratio, RetryConfig, TimeoutConfig,
     core::{Limit, Pattern, Phase, Reason},
 };
 
@@ -89,6 +94,40 @@ fn retries_do_not_pass_the_rate_limit_again() {
         assert!(told.starts_with(expected), "{told}");
     }
     assert!(policy.counts().attempts.started > 4);
+}
+
+#[test]
+fn where_each_attempt_is_limited_retries_pass_the_rate_limit_and_wait_for_it() {
+    let mut world = World::default();
+    let rate = Some(Rate::per_second(1));
+    let each = RateLimitConfig { rate, limit_each_attempt: true, ..tokens(2) };
+    let quota = RateLimiter::with_clock("quota", each.clone(), world.time.clock()).unwrap();
+    let retry = RetryConfig { budget: Ratio::percent(1_000), ..exact_retry() };
+    let own = world.policy().rate_limit(each.clone()).retry(retry.clone()).build().unwrap();
+    let shared = world.policy().rate_limit(&quota).retry(retry).build().unwrap();
+    let mut starts = |policy: &Policy| {
+        let (policy, time, begun) = (policy.clone(), world.time.clone(), world.time.passed());
+        world.block_on(async move {
+            let mut starts = Vec::new();
+            let down = || {
+                starts.push(time.passed() - begun);
+                ready(Err::<(), _>("down"))
+            };
+            let told = policy.run(down).await.expect_err("nothing goes well").to_string();
+            assert!(told.starts_with("down (4 attempts)"), "{told}");
+            starts
+        })
+    };
+    // 100 ms until the first retry, 200 until the second, 400 until the third, and a token a second.
+    let limited = [Duration::ZERO, 100 * MS, SECOND, 2 * SECOND];
+    assert_eq!(starts(&own), limited);
+    assert_eq!(starts(&shared), limited);
+    let seen = seen(&own).rate_limiters.remove("orders").unwrap();
+    assert_eq!((seen.allowed, quota.snapshot().allowed), (4, 4));
+
+    let calls = RateLimitConfig { limit_each_attempt: false, ..each };
+    own.reload(&PolicyConfig { rate_limit: Some(calls), ..own.config().clone() }).unwrap();
+    assert_eq!(starts(&own), [0, 100, 300, 700].map(|ms| MS * ms));
 }
 
 #[test]

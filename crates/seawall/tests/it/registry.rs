@@ -97,7 +97,7 @@ fn every_field_that_differs_is_told_and_no_other() {
     fn limits(config: &mut PolicyConfig) -> &mut TimeoutConfig {
         config.timeout.as_mut().unwrap()
     }
-    let changes: [(&str, &str, &str, Change); 50] = [
+    let changes: [(&str, &str, &str, Change); 51] = [
         ("deadline", "1s", "not set", |c| c.deadline = None),
         ("max_keys", "not set", "9", |c| c.max_keys = Some(9)),
         ("rate_limit", "on", "off", |c| c.rate_limit = None),
@@ -114,6 +114,9 @@ fn every_field_that_differs_is_told_and_no_other() {
         ("rate_limit.reserves", "none", "critical = 10%, low = 3", |c| {
             limiter(c).reserves[0] = Reserve::Share(Ratio::percent(10));
             limiter(c).reserves[3] = Reserve::Tokens(3);
+        }),
+        ("rate_limit.limit_each_attempt", "false", "true", |c| {
+            limiter(c).limit_each_attempt = true;
         }),
         ("retry", "on", "off", |c| c.retry = None),
         (

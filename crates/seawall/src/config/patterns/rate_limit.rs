@@ -22,6 +22,7 @@ pub fn rate_limit(
     table.set("window", |value| value.duration().map(Some), &mut config.window);
     table.set("buckets", |value| value.count().map(Some), &mut config.buckets);
     table.set("reserves", |value| by_class(value, reserve), &mut config.reserves);
+    table.set("limit_each_attempt", Value::flag, &mut config.limit_each_attempt);
     // Another algorithm may be meant, of which other settings are right.
     if is_known {
         table.check(|found| config.check(found));
