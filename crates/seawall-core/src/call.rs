@@ -23,8 +23,9 @@
 //!   P95 x 1.5 alone would cut one healthy call in fifty of a long-tailed service. Nor while calls wait in the
 //!   bulkhead and the callee answers others: it is busy, and one whose every attempt is cut early looks hung.
 //! - If the driver comes later than [`WAKE_LATE`] after the moment it asked to be woken, the lateness is ours,
-//!   and the attempt's limit moves by it once. Otherwise one stall of this process fires every limit before
-//!   the answers that lie ready are read, and opens breakers of healthy callees. The deadline never moves.
+//!   and the attempt's limit moves once: to as long after this moment as we were late, and no longer than it was.
+//!   Otherwise one stall of this process fires every limit before the answers that lie ready are read, and opens
+//!   breakers of healthy callees. The deadline never moves.
 //! - While the callee still waits for what our own caller is slow to send, no limit on an attempt cuts, and an
 //!   attempt given up is not the callee's failure. The deadline cuts even then.
 //! - An attempt that ends without an answer, or that a learned limit cuts, is a failure if it ran at least as long

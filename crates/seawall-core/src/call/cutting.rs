@@ -3,7 +3,7 @@
 //! ```text
 //!   the deadline        cuts, whatever else
 //!   not owed yet        the limits run on from where the callee has all it needs
-//!   our own lateness    moves the limits, once
+//!   our own lateness    moves the limits, once, and as far beyond this moment as it was long
 //!   the attempt limit   cuts
 //!   the learned limit   cuts, if the callee is not merely busy and another attempt is granted, or if it is all
 //!                       there is; else it is put aside
@@ -45,7 +45,8 @@ impl<P: Copy + PartialEq> Call<P> {
         }
         let late = now.since(due);
         if late > WAKE_LATE && !running.moved {
-            running.move_by(late);
+            // Moved to this very moment it would pass before anybody has read what lies ready.
+            running.move_by(late + late.min(due.since(running.from)));
             self.state = State::Running(running);
             return Action::Wait;
         }

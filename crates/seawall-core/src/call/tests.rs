@@ -390,6 +390,8 @@ fn a_stall_of_our_own_with_forty_attempts_in_flight_opens_no_breaker() {
     // Every answer came after 10 ms, but this process slept for 80 ms, and timers are served first.
     for call in &mut calls {
         assert_eq!(call.on(&house, Event::Tick, at(5_080)), Action::Wait, "its limit moves once");
+        assert!(call.wake_at() > at(5_080), "others must run first to read the answer");
+        assert_eq!(call.on(&house, Event::Tick, at(5_080)), Action::Wait);
     }
     for call in &mut calls {
         let action = call.on(&house, ended(1, Verdict::SUCCESS), at(5_081));

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     future::{Future, pending, poll_fn},
     pin::pin,
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -69,6 +69,22 @@ async fn the_clock_shows_what_a_paused_runtime_was_advanced_by() {
     let before = clock.now();
     tokio::time::advance(3 * SECOND).await;
     assert_eq!(clock.now().since(before), 3 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_while_we_stood_still_is_read_first() {
+    let policy = policy();
+    let answered = Cell::new(false);
+    let answer = || if answered.get() { Poll::Ready(Ok::<_, ()>(7)) } else { Poll::Pending };
+    let mut call = pin!(policy.call().no_retry().run(|| poll_fn(|_| answer())));
+    let mut poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending());
+    // Its limit of 900 ms has passed, and whoever reads the answer has had no turn yet.
+    tokio::time::advance(1_400 * MS).await;
+    assert!(poll().is_pending(), "our lateness is not the callee's");
+    answered.set(true);
+    assert!(matches!(poll(), Poll::Ready(Ok(7))));
+    assert_nothing_is_left(&policy);
 }
 
 /// The clock stands almost still while the runtime's timers fire: what a timer says has come, has come.

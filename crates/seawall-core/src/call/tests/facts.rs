@@ -129,7 +129,20 @@ fn five_milliseconds_late_is_late_and_more_is_our_own_fault() {
         let now = at(100) + late;
         let action = call.on(&house, Event::Tick, now);
         assert_eq!(action == Action::Wait, moves, "{late:?} late: {action:?}");
-        assert_eq!(call.wake_at(), if moves { now } else { Instant::NEVER });
+        assert_eq!(call.wake_at(), if moves { now + late } else { Instant::NEVER });
+    }
+}
+
+#[test]
+fn what_we_were_late_is_given_again_and_no_more_than_the_limit_was() {
+    for (late, again) in [(6, 6), (100, 100), (101, 100), (60_000, 100)] {
+        let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(7)), Action::Start { attempt: 1 });
+        assert_eq!(call.on(&house, Event::Tick, at(107 + late)), Action::Wait);
+        assert_eq!(call.wake_at(), at(107 + late + again), "{late} ms late");
+        let cut = Action::Cancel { attempt: 1, limit: Limit::Attempt };
+        assert_eq!(call.on(&house, Event::Tick, at(107 + late + again)), cut);
     }
 }
 
