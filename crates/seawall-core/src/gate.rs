@@ -237,4 +237,16 @@ mod tests {
         gate.advance(until, |_, _| {});
         assert!(!gate.still_flows((), &probe, until), "time has judged it");
     }
+
+    #[test]
+    fn it_tells_what_its_breaker_calls_slow() {
+        let slow_after = Some(Duration::from_millis(300));
+        let slow_rate = Some(crate::Ratio::percent(50));
+        let slow =
+            CircuitBreakerConfig { slow_rate, slow_after, ..CircuitBreakerConfig::default() };
+        for (config, told) in [(slow, slow_after), (CircuitBreakerConfig::default(), None)] {
+            assert_eq!(CircuitBreaker::new(&config).ok().slow_after(()), told);
+        }
+        assert_eq!(None::<CircuitBreaker>.slow_after(()), None);
+    }
 }

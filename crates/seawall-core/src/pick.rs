@@ -560,6 +560,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_slow_is_said_by_the_breaker_of_each_endpoint() {
+        let (slow_rate, slow_after) = (Some(Ratio::percent(50)), Some(300 * MS));
+        let config =
+            CircuitBreakerConfig { slow_rate, slow_after, ..CircuitBreakerConfig::default() };
+        let slow_after = |config| Picker::new(2, config).unwrap().slow_after(1);
+        assert_eq!([Some(&config), None].map(slow_after), [config.slow_after, None]);
+    }
+
+    #[test]
     fn a_probe_that_flows_long_enough_is_judged_by_time_at_its_endpoint() {
         let config = CircuitBreakerConfig { successes: 2, ..CircuitBreakerConfig::default() };
         let mut picker = Picker::new(2, Some(&config)).unwrap();

@@ -41,3 +41,29 @@ fn retries_that_still_wait_are_paid_already() {
     calls.iter_mut().for_each(|call| call.abandon(&house, at(2), false));
     assert_eq!(paid(&house), 0);
 }
+
+#[test]
+fn a_free_retry_is_paid_for_after_all_if_there_is_no_elsewhere_any_more() {
+    for (credit, starts) in [(1, true), (0, false)] {
+        let plan = Plan { retry: retry(1), free_if_unreached: true, ..Plan::default() };
+        let house = house(picker(2), plan);
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        assert_eq!(call.on(&house, ended(1, Verdict::UNREACHED), at(1)), Action::Wait);
+        let tried = [call.picked(1)];
+        house.visit(at(2), |parts| {
+            // The other one opens while it waits.
+            for _ in 0..5 {
+                let (pick, permit) = parts.gate.admit(&tried, at(2), || Draw::new(0)).unwrap();
+                parts.gate.report(pick, permit, End::new(Outcome::Failure, MS), at(2));
+                parts.gate.leave(pick);
+            }
+            let budget = parts.budget.expect("retries are paid for");
+            (credit..3).for_each(|_| assert!(budget.charge(at(2))));
+        });
+        let action = call.on(&house, Event::Tick, call.wake_at());
+        assert_eq!(action == Action::Start { attempt: 2 }, starts, "{action:?}");
+        let paid = house.machines.borrow().budget.as_ref().unwrap().snapshot().retries;
+        assert_eq!(paid, 3, "by this call or by those before it");
+    }
+}

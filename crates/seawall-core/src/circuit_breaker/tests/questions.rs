@@ -49,6 +49,14 @@ fn whether_calls_simply_flow_and_whether_one_would_be_a_probe() {
 }
 
 #[test]
+fn it_tells_what_it_calls_slow() {
+    let (slow_rate, slow_after) = (Some(Ratio::percent(50)), Some(SECOND));
+    let slow = CircuitBreakerConfig { slow_rate, slow_after, ..CircuitBreakerConfig::default() };
+    assert_eq!(breaker(slow).slow_after(), slow_after);
+    assert_eq!(breaker(CircuitBreakerConfig::default()).slow_after(), None);
+}
+
+#[test]
 fn the_period_of_what_only_watches_is_nobodys() {
     let mut breaker = breaker(CircuitBreakerConfig::default());
     breaker.force(Override::metrics_only(""), at(0));
