@@ -95,3 +95,16 @@ fn a_cut_lowers_the_limit_only_while_all_is_well() {
         assert_eq!(limit(&house) < before, falls, "calm: {calm}");
     }
 }
+
+#[test]
+fn a_call_that_does_not_start_waits_or_has_a_refusal() {
+    let house = limited(Algorithm::TokenBucket, 1, 1);
+    let patient = Ask { patient: true, ..Ask::default() };
+    let [mut goes, mut waits, mut refused] =
+        [Ask::default(), patient, Ask::default()].map(Call::new);
+    assert!(goes.starts(&house, at(0)) && goes.refusal().is_none());
+    assert!(!waits.starts(&house, at(0)) && waits.refusal().is_none());
+    assert!(waits.queued().is_some());
+    assert!(!refused.starts(&house, at(0)));
+    assert_eq!(refused.refusal().map(|refusal| refusal.reason), Some(Reason::Limited));
+}
