@@ -259,6 +259,7 @@ mod tests {
     use super::super::{
         backend::body,
         plan::RATE,
+        stall::{BOUND, Sleeper},
         traffic::{Ending, Pool},
     };
     use super::*;
@@ -293,6 +294,11 @@ mod tests {
 
         fn events(&mut self) -> Vec<Event> {
             let first = !std::mem::replace(&mut self.told, true);
+            let begun = std::time::Instant::now();
+            // It keeps the client waiting, once.
+            while first && begun.elapsed() < 3 * BOUND {
+                std::hint::spin_loop();
+            }
             let event = Event { at: std::time::Instant::now(), what: "does nothing".to_owned() };
             if first { vec![event] } else { vec![] }
         }
@@ -337,6 +343,8 @@ mod tests {
         assert_eq!(report.direct.attempts_per_request, 1.0);
         let reached = report.protected.attempts_per_request;
         assert!(reached > 0.5 && reached <= 1.0, "connections refused reach nobody: {reached}");
+        let late = |stall: &Stall| stall.who == Sleeper::Client && stall.lasted_s > 0.28;
+        assert!(report.protected.stalls.iter().any(late), "{:?}", report.protected.stalls);
         for told in ["seed 7", "no patterns", "does nothing", "did not hold"] {
             assert!(text.contains(told), "{told} is missing:\n{text}");
         }
