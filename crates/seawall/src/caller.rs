@@ -17,6 +17,11 @@ pub trait Protection: Driven<Gate: Gate<Pick = ()>> + Clone {
     /// Its name, as refusals tell it.
     fn name(&self) -> &Arc<str>;
 
+    /// Whether it is one for many keys, for none of which there was room. Default no.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Runs a job on a thread of its own, as soon as one is free.
     fn submit(&self, job: Box<dyn FnOnce() + Send>);
 
@@ -194,8 +199,7 @@ impl<S: Protection, T, E> Door<&S, T, E> for Plainly {
     #[inline]
     fn refused(guard: &mut Option<Guard<&S>>, refusal: Refusal) -> Poll<Self::Out> {
         let Some(guard) = guard else { return Poll::Pending };
-        let policy = guard.shared().name().clone();
-        Poll::Ready(Err(Error::Refused(Refused { policy, refusal })))
+        Poll::Ready(Err(refused(*guard.shared(), refusal)))
     }
 
     #[inline]
@@ -243,6 +247,11 @@ impl<S: Protection, T, E> Door<&S, T, E> for Reporting {
     }
 }
 
+fn refused<S: Protection, E>(shared: &S, refusal: Refusal) -> Error<E> {
+    let (policy, is_shared) = (shared.name().clone(), shared.is_shared());
+    Error::Refused(Refused { policy, refusal, is_shared })
+}
+
 /// What the caller gets.
 #[inline]
 fn answer<S: Protection, T, E>(shared: &S, ending: Ending<T, E>) -> Result<T, Error<E>> {
@@ -257,7 +266,7 @@ fn answer<S: Protection, T, E>(shared: &S, ending: Ending<T, E>) -> Result<T, Er
             let history = history.close(stopped);
             Err(Error::TimedOut(TimedOut { policy: policy(), limit, after: took, history }))
         }
-        (Finish::Refused(refusal), _) => Err(Error::Refused(Refused { policy: policy(), refusal })),
+        (Finish::Refused(refusal), _) => Err(refused(shared, refusal)),
         (Finish::Answer { .. }, None) => {
             unreachable!("a call ends with an answer only after one came")
         }

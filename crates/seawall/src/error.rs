@@ -26,12 +26,16 @@ pub struct Refused {
     pub policy: Arc<str>,
     /// Which pattern, why, and when to ask again.
     pub refusal: Refusal,
+    /// Whether it is for what others do too: the call's key had no room of its own, and
+    /// [shares](crate::Key::is_shared) one cell with all others of which that is true.
+    pub is_shared: bool,
 }
 
-/// `payments: circuit_breaker open, retry after 30.0s`
+/// `payments: circuit_breaker open, retry after 30.0s`; `tenants (overflow): …` where many keys share.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.policy, self.refusal)
+        let whose = if self.is_shared { " (overflow)" } else { "" };
+        write!(f, "{}{whose}: {}", self.policy, self.refusal)
     }
 }
 

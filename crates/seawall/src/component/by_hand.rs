@@ -64,7 +64,7 @@ fn answered(policy: &Policy, action: Action) -> Result<(), Refused> {
 }
 
 pub(super) fn refused(policy: &Policy, refusal: Refusal) -> Refused {
-    Refused { policy: policy.name().clone(), refusal }
+    Refused { policy: policy.name().clone(), refusal, is_shared: false }
 }
 
 pin_project! {

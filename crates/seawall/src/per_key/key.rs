@@ -197,6 +197,11 @@ impl<K: AnyKey> Protection for Key<K> {
         &self.shared.name
     }
 
+    fn is_shared(&self) -> bool {
+        // Its own, which everybody can ask.
+        Self::is_shared(self)
+    }
+
     fn submit(&self, job: Job) {
         let threads = self.shared.shell.read(KeyedMachines::pool_threads);
         self.shared.pool.submit(threads.unwrap_or(THREADS) as usize, job);

@@ -293,8 +293,22 @@ fn those_for_whom_there_is_no_room_share_one_cell_and_are_counted() {
     for n in 0..100 {
         assert_eq!(reason(poll(&mut good(&tenants, &n.to_string()))), Reason::Open);
     }
+    for (key, told) in [("c", "orders (overflow): circuit_breaker"), ("a", "orders: circuit_br")] {
+        let key = tenants.key(key);
+        let own = key.clone();
+        // Before anything waits, and after.
+        let ended = [
+            poll(&mut (Box::pin(async move { own.run(|| async { Ok(()) }).await }) as Pending)),
+            Some(key.run_blocking(|| Ok(()))),
+        ];
+        for answer in ended {
+            let Some(Err(Error::Refused(refused))) = answer else { panic!("{answer:?}") };
+            assert_eq!(refused.is_shared, key.is_shared());
+            assert!(refused.to_string().starts_with(told), "{refused}");
+        }
+    }
     let seen = tenants.snapshot();
-    assert_eq!((seen.keys, seen.overflowed, seen.evicted, seen.open), (2, 102, 0, 3));
+    assert_eq!((seen.keys, seen.overflowed, seen.evicted, seen.open), (2, 103, 0, 3));
     assert!(tenants.key("c").is_shared() && !tenants.key("a").is_shared());
     assert!(!tenants.force("c", Override::closed("for one")), "it would be for all who share");
     assert_eq!(reason(poll(&mut good(&tenants, "c"))), Reason::Open);
