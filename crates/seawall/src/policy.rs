@@ -8,20 +8,22 @@
 //! ends the retries, and no wait is outside the deadline. State lives in the policy: cloned or used in ten
 //! places, it is one limit and one breaker.
 
-use std::{future::Future, sync::Arc, task::Waker};
+mod driven;
+
+use std::{future::Future, sync::Arc};
 
 use seawall_core::{
-    AdaptiveTimeout, Bulkhead, CircuitBreaker, Counts, Draw, EventRing, Instant, Line, Override,
-    Parts, Phase, Plan, RateLimiter, RetryBudget, Shared,
+    AdaptiveTimeout, Bulkhead, CircuitBreaker, Counts, EventRing, Instant, Line, Override, Parts,
+    Phase, Plan, RateLimiter, RetryBudget, Shared,
 };
 
 use crate::{
-    Attempt, Clock, Driven, Error, Held, Plain, PolicyBuilder, PolicyConfig, Typed,
-    attempt::{KeptLimits, StepLimits},
-    caller::{Caller, Protection},
+    Attempt, Clock, Error, Held, Plain, PolicyBuilder, PolicyConfig, Typed,
+    attempt::KeptLimits,
+    caller::Caller,
     observe::{Events, Stream},
-    pooled::{Job, Pool, PoolSnapshot},
-    shared::{Handles, spread},
+    pooled::{Pool, PoolSnapshot},
+    shared::Handles,
     shell::{Machines, Shell},
 };
 
@@ -176,14 +178,6 @@ impl Policy {
         self.0.pool.snapshot()
     }
 
-    fn pool_threads(&self) -> usize {
-        let threads = |machines: &PolicyMachines| {
-            let bulkhead = machines.bulkhead.as_ref()?;
-            Some(bulkhead.pool_threads().unwrap_or(bulkhead.snapshot().max_concurrent))
-        };
-        self.line(Line::Bulkhead).read(threads).unwrap_or(THREADS) as usize
-    }
-
     /// One call, to be given what this caller knows: a deadline of its own, that it must not be repeated.
     pub fn call(&self) -> Caller<'_> {
         Caller::new(self, &Plain)
@@ -264,66 +258,6 @@ impl Policy {
     }
 }
 
-impl Shared for Policy {
-    type Gate = Option<CircuitBreaker>;
-
-    #[inline]
-    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
-        let shared = self.0.shared.as_deref();
-        let (result, news) = self.0.shell.visit_between(
-            (),
-            now,
-            |own| shared.map(|shared| shared.lend(own)),
-            step,
-            |own, lent| lent.and_then(|lent| lent.give_back(own, now)),
-        );
-        if let Some(news) = news {
-            spread(news);
-        }
-        result
-    }
-
-    #[inline]
-    fn draw(&self) -> Draw {
-        self.0.shell.draw()
-    }
-}
-
-impl Driven for Policy {
-    #[inline]
-    fn clock(&self) -> &Clock {
-        &self.0.clock
-    }
-
-    fn park(&self, line: Line, place: usize, waker: &Waker) -> bool {
-        self.line(line).0.shell.park((), line, place, waker)
-    }
-
-    fn forget(&self, line: Line, place: usize) {
-        self.line(line).0.shell.forget((), line, place);
-    }
-
-    #[inline]
-    fn limits(&self) -> StepLimits {
-        self.whose(|shared| shared.timeout.as_ref()).0.limits.now()
-    }
-}
-
-impl Protection for Policy {
-    #[inline]
-    fn name(&self) -> &Arc<str> {
-        &self.0.name
-    }
-
-    fn submit(&self, job: Job) {
-        self.0.pool.submit(self.pool_threads(), job);
-    }
-
-    fn abandon_job(&self) {
-        self.0.pool.abandon();
-    }
-}
-
 impl Machines for PolicyMachines {
     type Gate = Option<CircuitBreaker>;
     type View = ();
@@ -342,6 +276,3 @@ impl Machines for PolicyMachines {
         }
     }
 }
-
-/// Threads for pooled operations where no bulkhead says how many run at once: the bulkhead's own default.
-const THREADS: u32 = 100;
