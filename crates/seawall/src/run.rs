@@ -122,8 +122,6 @@ pin_project! {
     /// The driver, written by hand: nested async functions would move the caller, the ending and the answer
     /// from one state into the next, which costs more than all decisions of a call together.
     struct Run<'c, S: Driven, T, E, C, F, Fut, D> {
-        // Gone once the call is over.
-        guard: Option<Guard<S>>,
         classify: &'c C,
         operation: F,
         #[pin]
@@ -133,6 +131,9 @@ pin_project! {
         answer: Option<Result<T, E>>,
         history: History,
         door: PhantomData<fn() -> D>,
+        // Gone once the call is over. Last, for fields are dropped in this order: nothing is given back while anything
+        // of the operation is still there.
+        guard: Option<Guard<S>>,
     }
 }
 
@@ -140,7 +141,6 @@ impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
     #[inline]
     fn new(guard: Guard<S>, classify: &'c C, operation: F) -> Self {
         Self {
-            guard: Some(guard),
             classify,
             operation,
             future: None,
@@ -148,6 +148,7 @@ impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
             answer: None,
             history: History::default(),
             door: PhantomData,
+            guard: Some(guard),
         }
     }
 }

@@ -1,6 +1,12 @@
 //! A call may be dropped at any of its await points, and everything returns.
 
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    future::pending,
+    rc::Rc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use seawall::{
     Attempt, BulkheadConfig, CircuitBreakerConfig, Error, Policy, RateLimitConfig, RetryConfig,
@@ -32,7 +38,7 @@ fn call(world: &mut World, policy: &Policy, polls: u32) -> Option<Result<u8, Err
                 time.sleep(10 * MS).await;
                 match attempt.number {
                     1 => time.sleep(10 * MS).await,
-                    2 => std::future::pending().await,
+                    2 => pending().await,
                     last => return Ok(last),
                 }
                 Err(())
@@ -73,6 +79,37 @@ fn after_any_number_of_dropped_calls_the_next_one_is_served() {
     let caller = policy.clone();
     let ended = world.block_on(async move { caller.run(async || Ok::<_, ()>("served")).await });
     assert_eq!(ended.unwrap(), "served");
+    assert_nothing_is_left(&policy);
+}
+
+/// Dropped, it writes down how many places are taken then.
+struct Looks(Policy, Rc<Cell<Option<u32>>>);
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.1.set(Some(seen(&self.0).bulkheads["orders"].active_calls));
+    }
+}
+
+#[test]
+fn a_dropped_call_keeps_its_place_until_its_operation_is_gone() {
+    let world = World::default();
+    let policy = world.policy().bulkhead(BulkheadConfig::default()).build().unwrap();
+    let [of_the_future, of_the_operation] = [Rc::default(), Rc::default()];
+    let in_the_future = Looks(policy.clone(), Rc::clone(&of_the_future));
+    let in_the_operation = Looks(policy.clone(), Rc::clone(&of_the_operation));
+    let mut once = Some(in_the_future);
+    let mut call = Box::pin(policy.run(move || {
+        let (in_the_future, _captured) = (once.take(), &in_the_operation);
+        async move {
+            pending::<()>().await;
+            drop(in_the_future);
+            Ok::<_, ()>(())
+        }
+    }));
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(call);
+    assert_eq!((of_the_future.get(), of_the_operation.get()), (Some(1), Some(1)));
     assert_nothing_is_left(&policy);
 }
 
