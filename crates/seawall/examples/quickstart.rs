@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use seawall::{CircuitBreakerConfig, Error, Invalid, Policy, RetryConfig};
+use seawall::{CircuitBreakerConfig, Error, Invalids, Policy, RetryConfig};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Invalid> {
+async fn main() -> Result<(), Invalids> {
     let quotes = Policy::builder("quotes").deadline(SECOND).retry(RetryConfig::default());
     let quotes = quotes.circuit_breaker(CircuitBreakerConfig::default()).build()?;
     match quotes.run(|| price("tea")).await {

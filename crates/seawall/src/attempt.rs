@@ -31,7 +31,7 @@ use crate::{Clock, clock::Timer, deadline::inherited};
 /// One attempt, as its operation sees it.
 ///
 /// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalid> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalids> {
 /// use std::{future, io, time::Duration};
 /// use seawall::{Error, LimitPassed, Policy, TimeoutConfig, core::Limit};
 ///

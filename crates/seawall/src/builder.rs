@@ -9,8 +9,9 @@ use seawall_core::{
 };
 
 use crate::{
-    AnyKey, Clock, Part, PerKeyBuilder, Policy, PolicyConfig, PolicyMachines, RetryOn,
+    AnyKey, Clock, Invalids, Part, PerKeyBuilder, Policy, PolicyConfig, PolicyMachines, RetryOn,
     attempt::KeptLimits,
+    name::check_name,
     observe::{Stream, Teller},
     policy::Inner,
     pooled::Pool,
@@ -139,9 +140,17 @@ impl PolicyBuilder {
     /// The policy.
     ///
     /// # Errors
-    /// The first setting that makes no sense; [`PolicyConfig::check`] tells all of them.
-    pub fn build(self) -> Result<Policy, Invalid> {
-        self.config.is_of_one()?;
+    /// All settings that make no sense, a name that is none, and parts that go by other clocks.
+    pub fn build(self) -> Result<Policy, Invalids> {
+        Invalids::check(&self.name, |found| {
+            self.check(found);
+            self.config.check_of_one(found);
+        })?;
+        let name = self.name.clone();
+        self.checked().map_err(|invalid| Invalids::one(&name, invalid))
+    }
+
+    fn checked(self) -> Result<Policy, Invalid> {
         let Built { name, config, plan, clock, seed, stream, teller, shared } = self.parts()?;
         let mut machines = PolicyMachines::new(&config, plan, seed, RUNNING_SEEN)?;
         machines.budget = machines.budget.filter(|_| shared.budget.is_none());
@@ -156,15 +165,36 @@ impl PolicyBuilder {
         Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool, limits, shared })))
     }
 
+    /// Tells what makes no sense for one as for many.
+    pub(crate) fn check(&self, found: &mut dyn FnMut(Invalid)) {
+        check_name(&self.name, found);
+        self.config.check(found);
+        self.shared.check_clocks(self.clock.as_ref(), found);
+    }
+
+    /// Whose it is.
+    pub(crate) const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its settings.
+    pub(crate) const fn settings(&self) -> &PolicyConfig {
+        &self.config
+    }
+
+    /// Whether a part of it is others' too.
+    pub(crate) fn shares(&self) -> bool {
+        self.shared.any()
+    }
+
     /// What there is of a policy beside its machines.
     pub(crate) fn parts(self) -> Result<Built, Invalid> {
         let Self { name, config, clock, seed, stream, enforces_learned, shared } = self;
-        config.first_invalid()?;
         let stream = stream.unwrap_or_default();
         Ok(Built {
             plan: Plan { enforces_learned, ..shared.plan(plan(&config)?) },
             config,
-            clock: shared.clock(clock)?,
+            clock: shared.clock(clock),
             seed: seed.unwrap_or_else(random_seed),
             teller: Teller::new(name.clone(), Arc::new([]), &stream),
             stream,

@@ -35,23 +35,23 @@ macro_rules! component {
             /// With this name, on the fast clock.
             ///
             /// # Errors
-            /// The first setting that makes no sense.
+            /// All settings that make no sense, and a name that is none.
             pub fn new(
                 name: impl Into<std::sync::Arc<str>>,
                 config: $config,
-            ) -> Result<Self, seawall_core::Invalid> {
+            ) -> Result<Self, crate::Invalids> {
                 Self::with_clock(name, config, crate::Clock::default())
             }
 
             /// With this name, on this clock.
             ///
             /// # Errors
-            /// The first setting that makes no sense.
+            /// All settings that make no sense, and a name that is none.
             pub fn with_clock(
                 name: impl Into<std::sync::Arc<str>>,
                 config: $config,
                 clock: crate::Clock,
-            ) -> Result<Self, seawall_core::Invalid> {
+            ) -> Result<Self, crate::Invalids> {
                 Self::builder(name.into(), Self::alone(config)).clock(clock).build().map(Self)
             }
 
@@ -101,11 +101,11 @@ macro_rules! component {
             /// Goes on under other settings, as [`Policy::reload`](crate::Policy::reload) has it.
             ///
             /// # Errors
-            /// The first setting that makes no sense; then nothing has changed.
+            /// All settings that make no sense; then nothing has changed.
             pub fn reconfigure(
                 &self,
                 config: $config,
-            ) -> Result<crate::Reloaded, seawall_core::Invalid> {
+            ) -> Result<crate::Reloaded, crate::Invalids> {
                 self.0.reload(&Self::alone(config))
             }
 

@@ -108,7 +108,7 @@ impl Deadline {
     ///     part.join().map_err(|_| "panicked")
     /// });
     /// assert!(matches!(carried, Ok(Some(_))));
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     pub fn scope_blocking<R>(&self, code: impl FnOnce() -> R) -> R {
         let _entered = Entered { before: FAST.replace(self.fast), other: push(self.other.clone()) };

@@ -15,6 +15,7 @@
 //!             clock     now, and waiting for later
 //!   seeing    registry  all by name           snapshot   statistics      observe   transitions
 //!   settings  policy_config                   origin     where each came from
+//!             name      what one may be called   invalids  all that makes no sense, and whose
 //!             config    from files (feature `config`)
 //!   ─────────────────────────────────────────────────────────────────────────────────────────
 //!   core      decides; knows no clock, lock or runtime
@@ -22,7 +23,7 @@
 //!
 //! ```
 //! # async fn price(_of: &str) -> std::io::Result<u32> { Ok(3) }
-//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalid> {
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalids> {
 //! # const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 //! use seawall::{CircuitBreakerConfig, Error, Policy, RetryConfig};
 //!
@@ -69,7 +70,7 @@
 //!     .build()?;
 //! let urgent = orders.call().priority(Priority::Critical).no_retry();
 //! assert!(urgent.run_blocking(|attempt| Ok::<_, io::Error>(attempt.number)).is_ok());
-//! # Ok::<(), seawall::Invalid>(())
+//! # Ok::<(), seawall::Invalids>(())
 //! ```
 //!
 //! # Parts that several share
@@ -126,7 +127,9 @@ pub mod config;
 mod deadline;
 mod error;
 mod guard;
+mod invalids;
 mod keyed;
+mod name;
 mod observe;
 mod origin;
 #[cfg(doctest)]
@@ -157,6 +160,7 @@ pub use component::{
 pub use deadline::Deadline;
 pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::{Driven, Held};
+pub use invalids::Invalids;
 pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};
 pub use observe::{Change, Events, Heard, Stream, Teller};
 pub use origin::{Origin, Origins};

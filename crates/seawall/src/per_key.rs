@@ -24,7 +24,7 @@ mod machines;
 
 use std::{borrow::Borrow, fmt, hash::Hash, sync::Arc};
 
-use seawall_core::{AdaptiveTimeout, Counts, Invalid, Override, Phase};
+use seawall_core::{AdaptiveTimeout, Counts, Override, Phase};
 
 use self::machines::KeyedMachines;
 pub use self::{
@@ -32,7 +32,7 @@ pub use self::{
     key::{AnyKey, Key},
 };
 use crate::{
-    Clock, PolicyConfig, Reloaded,
+    Clock, Invalids, PolicyConfig, Reloaded,
     attempt::KeptLimits,
     observe::{Events, Stream},
     pooled::{Pool, PoolSnapshot},
@@ -46,7 +46,7 @@ use crate::{
 /// takes 208 more, a sliding window 80 and 8 for each of its counters, and what waits or runs is there while it does.
 ///
 /// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalid> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalids> {
 /// use std::sync::Arc;
 /// use seawall::{CircuitBreakerConfig, Error, Policy, core::Phase};
 ///
@@ -167,16 +167,19 @@ impl<K: AnyKey> PerKey<K> {
     /// keys there are, no key is added, and none goes.
     ///
     /// # Errors
-    /// The first setting that makes no sense for each of many keys; then nothing has changed.
-    pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
-        build::check(config)?;
+    /// All settings that make no sense for each of many keys; then nothing has changed.
+    pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalids> {
+        Invalids::check(self.name(), |found| {
+            config.check(found);
+            build::check_each(config, found);
+        })?;
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
         let reloaded = self.0.shell.with(|machines| machines.reload(config, seed, now));
         self.0.limits.set(config.timeout.as_ref());
         // Whoever waits looks for itself whether it still has to.
         self.0.shell.wake_all();
-        reloaded
+        reloaded.map_err(|invalid| Invalids::one(self.name(), invalid))
     }
 
     /// The threads of [`Key::run_pooled`], which all keys share.

@@ -155,7 +155,7 @@ impl Policy {
     /// let slow = Policy::builder("slow").deadline(Duration::from_millis(10)).build()?;
     /// let late = slow.run_pooled(|| Ok::<_, ()>(std::thread::park_timeout(Duration::from_secs(1))));
     /// assert!(matches!(late, Err(Error::TimedOut(_))));
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     ///
     /// # Errors

@@ -108,7 +108,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Conflict`] if it exists with another configuration, [`RegistryError::Invalid`] if it would be new
-    /// and a setting makes no sense. A [`CustomBackoff`](seawall_core::CustomBackoff) is the same only as a clone:
+    /// and settings make no sense. A [`CustomBackoff`](seawall_core::CustomBackoff) is the same only as a clone:
     /// make it once, or every second use is a conflict.
     #[track_caller]
     pub fn policy(&self, name: &str, config: &PolicyConfig) -> Result<Policy, RegistryError> {

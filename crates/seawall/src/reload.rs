@@ -6,7 +6,8 @@
 //!   removed pattern   is gone; whoever waits there goes on without it
 //! ```
 //!
-//! A part that is shared by handle stays as it is: its own handle gives it other settings, for all who share it.
+//! A part that is shared by handle stays as it is: its own handle gives it other settings, for all who share it, and
+//! settings for it here are a mistake.
 //!
 //! Nothing that runs is cut. A lower limit is reached as calls end, a shorter queue refuses the least urgent first,
 //! an open breaker keeps the end of its period, and a retry budget what the new ratio would have let it save.
@@ -18,7 +19,7 @@ use seawall_core::{
     Invalid, Plan, RateLimiter, Retry, RetryBudget, RetryConfig, Windows,
 };
 
-use crate::{Policy, PolicyConfig, PolicyMachines};
+use crate::{Invalids, Policy, PolicyConfig, PolicyMachines};
 
 /// What a reload could not carry over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Reloaded {
 
 impl Policy {
     /// Goes on under other settings. [`config`](Self::config) remains what it was built from, and a part that is shared
-    /// by handle what it is: settings for it are checked and otherwise ignored.
+    /// by handle what it is.
     ///
     /// ```
     /// use seawall::{BulkheadConfig, Policy, PolicyConfig};
@@ -39,17 +40,24 @@ impl Policy {
     /// let config = PolicyConfig { bulkhead: bulkhead(10), ..PolicyConfig::default() };
     /// let policy = Policy::builder("orders").config(config.clone()).build()?;
     /// policy.reload(&PolicyConfig { bulkhead: bulkhead(20), ..config })?;
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     ///
     /// # Errors
-    /// The first setting that makes no sense; then nothing has changed.
-    pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
-        config.is_of_one()?;
-        config.first_invalid()?;
+    /// All settings that make no sense, and those of a shared part; then nothing has changed.
+    pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalids> {
+        Invalids::check(self.name(), |found| {
+            config.check(found);
+            config.check_of_one(found);
+            if let Some(handles) = self.0.shared.as_deref() {
+                handles.check_settings(config, found);
+            }
+        })?;
+        self.go_on(config).map_err(|invalid| Invalids::one(self.name(), invalid))
+    }
+
+    fn go_on(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
         let handles = self.0.shared.as_deref();
-        let own = handles.map(|handles| handles.without(config));
-        let config = own.as_ref().unwrap_or(config);
         let plan = plan(config)?;
         let plan = match handles {
             Some(handles) => handles.plan(plan),
@@ -71,19 +79,12 @@ impl Policy {
 }
 
 impl PolicyConfig {
-    /// The first setting that makes no sense.
-    pub(crate) fn first_invalid(&self) -> Result<(), Invalid> {
-        let mut first = None;
-        self.check(&mut |invalid| {
-            first.get_or_insert(invalid);
-        });
-        first.map_or(Ok(()), Err)
-    }
-
-    /// Whether it says nothing that only a policy for each key can do.
-    pub(crate) fn is_of_one(&self) -> Result<(), Invalid> {
-        let expected = "not set in one policy for all calls: `per_key` makes one for each key";
-        self.max_keys.map_or(Ok(()), |keys| Err(Invalid::new("max_keys", keys, expected)))
+    /// Tells what only a policy for each key can do.
+    pub(crate) fn check_of_one(&self, found: &mut dyn FnMut(Invalid)) {
+        if let Some(keys) = self.max_keys {
+            let expected = "not set in one policy for all calls: `per_key` makes one for each key";
+            found(Invalid::new("max_keys", keys, expected));
+        }
     }
 }
 

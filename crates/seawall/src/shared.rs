@@ -32,7 +32,7 @@ use crate::{
 /// let pool = Bulkhead::new("connections", BulkheadConfig::default())?;
 /// let reads = Policy::builder("reads").bulkhead(&pool).build()?;
 /// let writes = Policy::builder("writes").bulkhead(&pool).build()?; // 100 at once, together
-/// # Ok::<(), seawall::Invalid>(())
+/// # Ok::<(), seawall::Invalids>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Part<C> {
@@ -97,29 +97,39 @@ impl Handles {
         self.in_order().iter().any(Option::is_some)
     }
 
-    /// The clock of all that is shared.
-    ///
-    /// # Errors
-    /// Two go by different clocks: one's instants would mean nothing to the other.
-    pub(crate) fn clock(&self, wanted: Option<Clock>) -> Result<Clock, Invalid> {
+    /// The wanted clock, else that of what is shared.
+    pub(crate) fn clock(&self, wanted: Option<Clock>) -> Clock {
         let mut parts = self.in_order().into_iter().flatten();
-        let clock = wanted.or_else(|| Some(parts.next()?.clock().clone())).unwrap_or_default();
-        match self.in_order().into_iter().flatten().find(|part| *part.clock() != clock) {
-            Some(part) => {
-                Err(Invalid::new("clock", part.name(), "one clock for all that is shared"))
-            }
-            None => Ok(clock),
+        wanted.or_else(|| Some(parts.next()?.clock().clone())).unwrap_or_default()
+    }
+
+    /// Tells what goes by another clock: its instants would mean nothing to the others.
+    pub(crate) fn check_clocks(&self, wanted: Option<&Clock>, found: &mut dyn FnMut(Invalid)) {
+        let clock = self.clock(wanted.cloned());
+        for part in self.in_order().into_iter().flatten().filter(|part| *part.clock() != clock) {
+            let value = format_args!("not that of the shared {}", part.name());
+            let expected =
+                "one clock for all: give `clock` here and each part's `with_clock` the same";
+            found(Invalid::new("clock", value, expected));
         }
     }
 
-    /// The settings without those of what is shared.
-    pub(crate) fn without(&self, config: &PolicyConfig) -> PolicyConfig {
-        let mut config = config.clone();
-        config.rate_limit = config.rate_limit.filter(|_| self.limiter.is_none());
-        config.circuit_breaker = config.circuit_breaker.filter(|_| self.breaker.is_none());
-        config.bulkhead = config.bulkhead.filter(|_| self.bulkhead.is_none());
-        config.timeout = config.timeout.filter(|_| self.timeout.is_none());
-        config
+    /// Tells settings of what is shared.
+    pub(crate) fn check_settings(&self, config: &PolicyConfig, found: &mut dyn FnMut(Invalid)) {
+        let PolicyConfig { rate_limit, circuit_breaker, bulkhead, timeout, .. } = config;
+        let settings = [
+            ("rate_limit", rate_limit.is_some(), &self.limiter),
+            ("circuit_breaker", circuit_breaker.is_some(), &self.breaker),
+            ("bulkhead", bulkhead.is_some(), &self.bulkhead),
+            ("timeout", timeout.is_some(), &self.timeout),
+        ];
+        for (field, is_set, part) in settings {
+            if let (true, Some(part)) = (is_set, part) {
+                let value = format_args!("set and shared with {}", part.name());
+                let expected = "not set here: `reconfigure` of its handle is for all who share it";
+                found(Invalid::new(field, value, expected));
+            }
+        }
     }
 
     /// What every call does, where a shared part has a say in it: the configured limit on an attempt, as the part has it now.

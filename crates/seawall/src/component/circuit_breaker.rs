@@ -23,7 +23,7 @@ use crate::{Events, Policy, PolicyMachines, Refused};
 /// assert_eq!(breaker.phase(), Phase::Open);
 /// let refused = breaker.permit().unwrap_err();
 /// assert_eq!(refused.to_string(), "database: circuit_breaker open, retry after 60.0s");
-/// # Ok::<(), seawall::Invalid>(())
+/// # Ok::<(), seawall::Invalids>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct CircuitBreaker(pub(crate) Policy);

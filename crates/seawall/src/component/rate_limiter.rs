@@ -3,8 +3,8 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use seawall_core::{
-    Admission, Algorithm, Ask, Invalid, Pattern, Priority, Rate, RateLimitConfig,
-    RateLimitSnapshot, Reason, Refusal, Shared, Verdict,
+    Admission, Algorithm, Ask, Pattern, Priority, Rate, RateLimitConfig, RateLimitSnapshot, Reason,
+    Refusal, Shared, Verdict,
 };
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     by_hand::{Acquire, Begun, end},
     component,
 };
-use crate::{Clock, Observed, Part, Policy, PolicyMachines, Snapshot};
+use crate::{Clock, Invalids, Observed, Part, Policy, PolicyMachines, Snapshot};
 
 /// A limit on how many in how long, kept by the algorithm of its settings. Cheap to clone; clones are the same limit.
 ///
@@ -119,20 +119,20 @@ macro_rules! algorithm {
             /// With this name, on the fast clock.
             ///
             /// # Errors
-            /// The first setting that makes no sense.
-            pub fn new(name: impl Into<Arc<str>>, $($field: $type),+) -> Result<Self, Invalid> {
+            /// All settings that make no sense, and a name that is none.
+            pub fn new(name: impl Into<Arc<str>>, $($field: $type),+) -> Result<Self, Invalids> {
                 Self::with_clock(name, $($field,)+ Clock::default())
             }
 
             /// With this name, on this clock.
             ///
             /// # Errors
-            /// The first setting that makes no sense.
+            /// All settings that make no sense, and a name that is none.
             pub fn with_clock(
                 name: impl Into<Arc<str>>,
                 $($field: $type,)+
                 clock: Clock,
-            ) -> Result<Self, Invalid> {
+            ) -> Result<Self, Invalids> {
                 RateLimiter::with_clock(name, $config, clock).map(Self)
             }
         }
@@ -168,7 +168,7 @@ algorithm! {
     ///
     /// let bucket = TokenBucket::new("searches", 1_000, Rate::per_second(100))?;
     /// assert!(bucket.try_acquire(1).is_ok());
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     TokenBucket(capacity: u64, rate: Rate),
     RateLimitConfig { capacity: Some(capacity), rate: Some(rate), ..RateLimitConfig::default() }
@@ -184,7 +184,7 @@ algorithm! {
     ///
     /// let counter = SlidingWindowCounter::new("searches", 1_000, Duration::from_secs(60))?;
     /// assert!(counter.try_acquire(1).is_ok());
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     SlidingWindowCounter(limit: u64, window: Duration),
     RateLimitConfig {
@@ -207,18 +207,18 @@ impl SlidingWindowCounter {
     /// let counter = SlidingWindowCounter::bucketed("searches", 1_000_000, minute, 60, Clock::fast())?;
     /// assert!(counter.try_acquire(1_000_000).is_ok());
     /// assert!(counter.try_acquire(1).is_err());
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     ///
     /// # Errors
-    /// The first setting that makes no sense.
+    /// All settings that make no sense, and a name that is none.
     pub fn bucketed(
         name: impl Into<Arc<str>>,
         limit: u64,
         window: Duration,
         buckets: u32,
         clock: Clock,
-    ) -> Result<Self, Invalid> {
+    ) -> Result<Self, Invalids> {
         let config = RateLimitConfig {
             algorithm: Algorithm::SlidingWindow,
             limit: Some(limit),
@@ -239,7 +239,7 @@ algorithm! {
     ///
     /// let bucket = LeakyBucket::new("searches", 500, Rate::per_second(50))?;
     /// assert!(bucket.try_acquire(1).is_ok());
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     LeakyBucket(capacity: u64, rate: Rate),
     RateLimitConfig {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use seawall_core::{Invalid, Ratio, RetryBudgetSnapshot, RetryConfig};
+use seawall_core::{Ratio, RetryBudgetSnapshot, RetryConfig};
 
 use super::{KEPT, component};
 use crate::{
-    Attempt, ByStatus, Clock, Error, Observed, Policy, PolicyMachines, RetryOn, Snapshot, Status,
-    Typed,
+    Attempt, ByStatus, Clock, Error, Invalids, Observed, Policy, PolicyMachines, RetryOn, Snapshot,
+    Status, Typed,
 };
 
 /// Repeats what failed, after a pause, as far as its budget pays. Cheap to clone; clones share the budget.
@@ -21,7 +21,7 @@ use crate::{
 /// let mut answers = [Err("busy"), Ok(3)].into_iter();
 /// assert_eq!(retry.run_blocking(|| answers.next().unwrap()).unwrap(), 3);
 /// assert_eq!(retry.budget().snapshot().amplification(), 2.0);
-/// # Ok::<(), seawall::Invalid>(())
+/// # Ok::<(), seawall::Invalids>(())
 /// ```
 #[doc(alias = "RetryManager")]
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Retry {
     /// });
     /// assert!(answer.is_ok_and(|response| response.0 == 503));
     /// assert_eq!(calls, 1);
-    /// # Ok::<(), seawall::Invalid>(())
+    /// # Ok::<(), seawall::Invalids>(())
     /// ```
     #[must_use]
     pub fn on_status<T: Status, E: Status>(&self, statuses: &[u16]) -> Typed<T, E, ByStatus> {
@@ -71,12 +71,12 @@ impl Retry {
     /// With this name, on the clock of an account that pays for its retries and perhaps for others'.
     ///
     /// # Errors
-    /// The first setting that makes no sense.
+    /// All settings that make no sense, and a name that is none.
     pub fn paid_by(
         name: impl Into<Arc<str>>,
         config: RetryConfig,
         budget: &RetryBudget,
-    ) -> Result<Self, Invalid> {
+    ) -> Result<Self, Invalids> {
         Policy::builder(name).retry(config).retry_budget(budget).build().map(Self)
     }
 
@@ -95,7 +95,7 @@ impl Retry {
 /// let budget = RetryBudget::new("database", Ratio::percent(10), false)?;
 /// let reads = Policy::builder("reads").retry(RetryConfig::default()).retry_budget(&budget).build()?;
 /// let writes = Policy::builder("writes").retry(RetryConfig::default()).retry_budget(&budget).build()?;
-/// # Ok::<(), seawall::Invalid>(())
+/// # Ok::<(), seawall::Invalids>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct RetryBudget(pub(crate) Policy);
@@ -105,21 +105,21 @@ impl RetryBudget {
     /// [`RetryConfig::trickle`].
     ///
     /// # Errors
-    /// A ratio that makes no sense.
-    pub fn new(name: impl Into<Arc<str>>, ratio: Ratio, trickle: bool) -> Result<Self, Invalid> {
+    /// A ratio that makes no sense, and a name that is none.
+    pub fn new(name: impl Into<Arc<str>>, ratio: Ratio, trickle: bool) -> Result<Self, Invalids> {
         Self::with_clock(name, ratio, trickle, Clock::default())
     }
 
     /// As [`new`](Self::new), on this clock.
     ///
     /// # Errors
-    /// A ratio that makes no sense.
+    /// A ratio that makes no sense, and a name that is none.
     pub fn with_clock(
         name: impl Into<Arc<str>>,
         ratio: Ratio,
         trickle: bool,
         clock: Clock,
-    ) -> Result<Self, Invalid> {
+    ) -> Result<Self, Invalids> {
         let config = RetryConfig { budget: ratio, trickle, ..RetryConfig::default() };
         Retry::with_clock(name, config, clock).map(|retry| retry.budget())
     }

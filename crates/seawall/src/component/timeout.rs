@@ -21,7 +21,7 @@ use crate::{Policy, PolicyBuilder, PolicyMachines};
 /// (0..100).for_each(|_| timeout.record(Duration::from_millis(100)));
 /// let learned = timeout.current_limit().as_millis(); // 1.5 times the 95th percentile, read to a hundredth
 /// assert!((148..=152).contains(&learned), "{learned}");
-/// # Ok::<(), seawall::Invalid>(())
+/// # Ok::<(), seawall::Invalids>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct AdaptiveTimeout(pub(crate) Policy);

@@ -8,13 +8,9 @@ use seawall_core::Invalid;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    MainKey,
-    guide::counterpart,
-    nearest::nearest,
-    reader::Reader,
-    syntax::short,
-    value::{NAME, Value, is_name},
+    MainKey, guide::counterpart, nearest::nearest, reader::Reader, syntax::short, value::Value,
 };
+use crate::name::{NAME, is_name};
 
 /// A table in a file.
 #[derive(Debug)]

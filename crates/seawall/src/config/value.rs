@@ -8,6 +8,7 @@ use seawall_core::{Rate, Ratio};
 use toml::de::DeValue;
 
 use super::{MainKey, nearest::nearest, reader::Reader, syntax::short, table::Table, units};
+use crate::name::{NAME, is_name};
 
 /// A value in a file.
 #[derive(Clone, Debug)]
@@ -242,21 +243,9 @@ impl<'r> Value<'r> {
     }
 }
 
-/// Names end up in metrics and on command lines.
-pub(super) fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain)
-}
-
 /// A number from 0 to 1.
 pub(super) fn part(number: f64) -> Option<Ratio> {
     Ratio::from_f64(number).filter(|part| *part <= Ratio::ONE)
 }
 
 const DURATION: &str = "a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"";
-
-/// What is a name.
-pub(super) const NAME: &str = "1 to 64 letters, digits, `-` or `_`";
-
-/// The length of a label in a host name, and one more.
-const NAME_BYTES_MAX: usize = 64;

@@ -6,7 +6,8 @@ use seawall_core::{Algorithm, CircuitBreakerConfig, Invalid, RateLimitConfig, Wi
 
 use super::{AnyKey, Inner, PerKey, machines::KeyedMachines};
 use crate::{
-    PolicyBuilder, PolicyConfig, attempt::KeptLimits, builder::Built, pooled::Pool, shell::Shell,
+    Invalids, PolicyBuilder, PolicyConfig, attempt::KeptLimits, builder::Built, pooled::Pool,
+    shell::Shell,
 };
 
 /// Builds a [`PerKey`]. Made by [`PolicyBuilder::per_key`].
@@ -32,17 +33,25 @@ impl<K: AnyKey> PerKeyBuilder<K> {
     /// The policy for each key.
     ///
     /// # Errors
-    /// The first setting that makes no sense for each of many keys: as of a policy, and a sliding window of a rate
+    /// All settings that make no sense for each of many keys: as of a policy, and a sliding window of a rate
     /// limit has at most 15 buckets, or an exact limit of 16; a window of a breaker at most 256 calls; at most 16
     /// probes at once; and no part is shared by handle.
-    pub fn build(self) -> Result<PerKey<K>, Invalid> {
-        let Built { name, mut config, plan, clock, seed, stream, teller, shared } =
+    pub fn build(self) -> Result<PerKey<K>, Invalids> {
+        let name = self.policy.name().clone();
+        Invalids::check(&name, |found| {
+            self.policy.check(found);
+            check_each(self.policy.settings(), found);
+            if self.policy.shares() {
+                let expected = "settings for each of many keys, no handle of a part";
+                found(Invalid::new("per_key", "sharing a part by handle", expected));
+            }
+        })?;
+        self.checked().map_err(|invalid| Invalids::one(&name, invalid))
+    }
+
+    fn checked(self) -> Result<PerKey<K>, Invalid> {
+        let Built { name, mut config, plan, clock, seed, stream, teller, .. } =
             self.policy.parts()?;
-        if shared.any() {
-            let expected = "settings for each of many keys, no handle of a part";
-            return Err(Invalid::new("per_key", &name, expected));
-        }
-        check(&config)?;
         config.max_keys = self.max_keys.or(config.max_keys);
         let machines = KeyedMachines::new(&config, plan, seed)?;
         let shell = Shell::new(machines, teller, Some(seed));
@@ -52,45 +61,43 @@ impl<K: AnyKey> PerKeyBuilder<K> {
     }
 }
 
-/// The first setting that makes no sense, for one or for many.
-pub(super) fn check(config: &PolicyConfig) -> Result<(), Invalid> {
-    config.first_invalid()?;
-    config.rate_limit.as_ref().map_or(Ok(()), check_rate_limit)?;
-    config.circuit_breaker.as_ref().map_or(Ok(()), check_circuit_breaker)
+/// Tells what makes sense for one and not for many.
+pub(super) fn check_each(config: &PolicyConfig, found: &mut dyn FnMut(Invalid)) {
+    if let Some(rate_limit) = &config.rate_limit {
+        check_rate_limit(rate_limit, found);
+    }
+    if let Some(breaker) = &config.circuit_breaker {
+        check_circuit_breaker(breaker, found);
+    }
 }
 
-fn check_rate_limit(config: &RateLimitConfig) -> Result<(), Invalid> {
+fn check_rate_limit(config: &RateLimitConfig, found: &mut dyn FnMut(Invalid)) {
     let exact = config.limit.unwrap_or(0);
     match (config.algorithm, config.buckets) {
         (Algorithm::SlidingWindow, Some(buckets)) if u64::from(buckets) >= COUNTERS_MAX => {
             let expected = "at most 15 for each of many keys";
-            Err(Invalid::new("rate_limit.buckets", buckets, expected))
+            found(Invalid::new("rate_limit.buckets", buckets, expected));
         }
         (Algorithm::SlidingWindow, None) if exact > COUNTERS_MAX => {
             let expected = "at most 16 for an exact window of each of many keys: set rate_limit.buckets, up to 15";
-            Err(Invalid::new("rate_limit.limit", exact, expected))
+            found(Invalid::new("rate_limit.limit", exact, expected));
         }
-        _ => Ok(()),
+        _ => {}
     }
 }
 
-fn check_circuit_breaker(config: &CircuitBreakerConfig) -> Result<(), Invalid> {
+fn check_circuit_breaker(config: &CircuitBreakerConfig, found: &mut dyn FnMut(Invalid)) {
     match config.window {
         Window::Calls(calls) if calls > CALLS_MAX => {
             let expected = "at most 256 calls for each of many keys, or a time such as 10s";
-            return Err(Invalid::new("circuit_breaker.over", calls, expected));
+            found(Invalid::new("circuit_breaker.over", calls, expected));
         }
         Window::Calls(_) | Window::Time(_) => {}
     }
     if config.half_open_calls > PROBES_MAX {
         let expected = "at most 16 for each of many keys";
-        return Err(Invalid::new(
-            "circuit_breaker.half_open_calls",
-            config.half_open_calls,
-            expected,
-        ));
+        found(Invalid::new("circuit_breaker.half_open_calls", config.half_open_calls, expected));
     }
-    Ok(())
 }
 
 /// 128 bytes of counters or stamps: a quarter of what a key may take.

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use seawall_core::Invalid;
-
 use super::{Difference, Kind, Named};
-use crate::{Origin, Origins, PolicyConfig};
+use crate::{Invalids, Origin, Origins, PolicyConfig};
 
 /// Why a registry has nothing to give.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +32,8 @@ pub enum RegistryError {
         /// What was to have it, and where.
         wanted: (Kind, Origin),
     },
-    /// A setting makes no sense.
-    Invalid(Invalid),
+    /// Settings make no sense, or the name is none.
+    Invalid(Invalids),
 }
 
 impl Named {
@@ -76,7 +74,7 @@ impl fmt::Display for RegistryError {
                 "{name} is the name of a {existing} ({made}), so not of a {wanted} ({asked}): the parts of a policy bear \
                  its name"
             ),
-            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Invalid(invalids) => invalids.fmt(f),
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use seawall_core::Invalid;
-
 use super::Kind;
-use crate::{Observed, PerKey, Policy, PolicyBuilder, PolicyConfig, Snapshot};
+use crate::{Invalids, Observed, PerKey, Policy, PolicyBuilder, PolicyConfig, Snapshot};
 
 /// One of them.
 #[derive(Clone)]
@@ -41,7 +39,7 @@ impl Handle {
 
 /// What is made under a name, and found under it again.
 pub(super) trait Made: Clone {
-    fn build(builder: PolicyBuilder) -> Result<Self, Invalid>;
+    fn build(builder: PolicyBuilder) -> Result<Self, Invalids>;
 
     fn found(handle: &Handle) -> Option<&Self>;
 
@@ -49,7 +47,7 @@ pub(super) trait Made: Clone {
 }
 
 impl Made for Policy {
-    fn build(builder: PolicyBuilder) -> Result<Self, Invalid> {
+    fn build(builder: PolicyBuilder) -> Result<Self, Invalids> {
         builder.build()
     }
 
@@ -66,7 +64,7 @@ impl Made for Policy {
 }
 
 impl Made for PerKey {
-    fn build(builder: PolicyBuilder) -> Result<Self, Invalid> {
+    fn build(builder: PolicyBuilder) -> Result<Self, Invalids> {
         builder.per_key().build()
     }
 

@@ -37,13 +37,16 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 #[test]
 fn settings_that_make_no_sense_make_no_component() {
     let invalid = BulkheadConfig { max_wait: Duration::ZERO, ..one_place() };
-    assert_eq!(Bulkhead::new("x", invalid).unwrap_err().field, "bulkhead.max_wait");
+    assert_eq!(Bulkhead::new("x", invalid).unwrap_err().found[0].field, "bulkhead.max_wait");
     let invalid = CircuitBreakerConfig { failures: 0, ..CircuitBreakerConfig::default() };
-    assert_eq!(CircuitBreaker::new("x", invalid).unwrap_err().field, "circuit_breaker.failures");
+    assert_eq!(
+        CircuitBreaker::new("x", invalid).unwrap_err().found[0].field,
+        "circuit_breaker.failures"
+    );
     let invalid = RetryConfig { max_retries: 101, ..RetryConfig::default() };
-    assert_eq!(Retry::new("x", invalid).unwrap_err().field, "retry.max_retries");
+    assert_eq!(Retry::new("x", invalid).unwrap_err().found[0].field, "retry.max_retries");
     let invalid = TimeoutConfig { factor: Ratio::ZERO, ..TimeoutConfig::default() };
-    assert_eq!(AdaptiveTimeout::new("x", invalid).unwrap_err().field, "timeout.factor");
+    assert_eq!(AdaptiveTimeout::new("x", invalid).unwrap_err().found[0].field, "timeout.factor");
 }
 
 #[test]

@@ -204,12 +204,12 @@ fn a_window_in_buckets_frees_a_token_up_to_a_bucket_late() {
 #[test]
 fn settings_that_make_no_sense_make_no_limit() {
     let window = SlidingWindowCounter::new("window", 1, Duration::ZERO);
-    assert_eq!(window.unwrap_err().field, "rate_limit.window");
+    assert_eq!(window.unwrap_err().found[0].field, "rate_limit.window");
     let zero = TokenBucket::new("closed", 0, Rate::per_second(1)).unwrap();
     assert_eq!(zero.try_acquire(1).unwrap_err().retry_after, None);
     assert_eq!(zero.time_until_available(1), None);
     let none = SlidingWindowCounter::bucketed("none", 1, SECOND, 0, Clock::fast());
-    assert_eq!(none.unwrap_err().field, "rate_limit.buckets");
+    assert_eq!(none.unwrap_err().found[0].field, "rate_limit.buckets");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod futures;
 mod half_open;
 mod held;
 mod hung;
+mod invalids;
 mod isolation;
 mod judging;
 mod keyed;

@@ -624,10 +624,10 @@ fn how_many_keys_there_may_be_is_a_setting_too() {
     let all = world.policy().config(saying(Some(500))).build().unwrap_err().to_string();
     assert_eq!(
         all,
-        "max_keys is 500, expected not set in one policy for all calls: `per_key` makes one for each key"
+        "orders: max_keys is 500, expected not set in one policy for all calls: `per_key` makes one for each key"
     );
     let all = world.policy().config(narrow()).build().unwrap();
-    assert_eq!(all.reload(&saying(Some(500))).unwrap_err().field, "max_keys");
+    assert_eq!(all.reload(&saying(Some(500))).unwrap_err().found[0].field, "max_keys");
 }
 
 #[test]

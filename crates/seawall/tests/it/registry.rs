@@ -228,7 +228,7 @@ fn settings_that_make_no_sense_create_nothing() {
     let config = PolicyConfig { deadline: Some(Duration::ZERO), ..config() };
     let invalid = registry.policy("orders", &config).unwrap_err();
     assert!(
-        matches!(&invalid, RegistryError::Invalid(invalid) if invalid.field == "deadline"),
+        matches!(&invalid, RegistryError::Invalid(wrong) if wrong.found[0].field == "deadline"),
         "{invalid}"
     );
     assert!(registry.find("orders").is_none());

@@ -58,7 +58,7 @@ fn it_is_valid_or_nothing_changes() {
         timeout: Some(TimeoutConfig { warm_up: 0, ..TimeoutConfig::default() }),
         ..old
     };
-    assert_eq!(policy.reload(&wrong).unwrap_err().field, "timeout.warm_up");
+    assert_eq!(policy.reload(&wrong).unwrap_err().found[0].field, "timeout.warm_up");
     assert_eq!(seen(&policy).bulkheads["orders"].max_concurrent, 3);
     let mut call = hanging(&policy, Priority::Normal);
     assert!(poll(&mut call).is_none());

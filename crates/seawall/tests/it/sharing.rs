@@ -226,19 +226,29 @@ fn the_last_line_says_whose_part_it_is() {
 }
 
 #[test]
-fn a_reload_leaves_shared_parts_alone() {
+fn a_reload_leaves_shared_parts_alone_and_refuses_settings_for_them() {
     let time = Time::default();
     let (breaker, places) = (breaker(&time), one_place(&time));
     let budget = RetryBudget::with_clock("b", Ratio::percent(10), false, time.clock()).unwrap();
     let policy = named("reads", &time).circuit_breaker(&breaker).bulkhead(&places);
     let policy = policy.retry(exact_retry()).retry_budget(&budget).build().unwrap();
-    let config = PolicyConfig {
-        circuit_breaker: Some(CircuitBreakerConfig { failures: 99, ..Default::default() }),
-        bulkhead: Some(BulkheadConfig { max_concurrent: 99, ..Default::default() }),
+    let own = PolicyConfig {
         retry: Some(RetryConfig { max_retries: 0, ..exact_retry() }),
         ..PolicyConfig::default()
     };
-    policy.reload(&config).unwrap();
+    let config = PolicyConfig {
+        circuit_breaker: Some(CircuitBreakerConfig { failures: 99, ..Default::default() }),
+        bulkhead: Some(BulkheadConfig { max_concurrent: 99, ..Default::default() }),
+        ..own.clone()
+    };
+    assert_eq!(
+        policy.reload(&config).unwrap_err().to_string(),
+        "reads: circuit_breaker is set and shared with database, expected not set here: `reconfigure` of its handle \
+         is for all who share it\n\
+         reads: bulkhead is set and shared with connections, expected not set here: `reconfigure` of its handle is \
+         for all who share it"
+    );
+    policy.reload(&own).unwrap();
     assert_eq!(places.snapshot().max_concurrent, 1);
     let shown = seen(&policy);
     assert!(shown.circuit_breakers.is_empty() && shown.bulkheads.is_empty());
@@ -257,10 +267,13 @@ fn all_that_is_shared_goes_by_one_clock() {
     let (time, other) = (Time::default(), Time::default());
     let (breaker, places) = (breaker(&time), one_place(&other));
     let policy = Policy::builder("reads").circuit_breaker(&breaker).bulkhead(&places).build();
-    let invalid = policy.unwrap_err();
-    assert_eq!((invalid.field, &*invalid.value), ("clock", "connections"));
+    assert_eq!(
+        policy.unwrap_err().to_string(),
+        "reads: clock is not that of the shared connections, expected one clock for all: give `clock` here and each \
+         part's `with_clock` the same"
+    );
     let policy = Policy::builder("reads").circuit_breaker(&breaker).clock(Clock::fast()).build();
-    assert_eq!(policy.unwrap_err().value, "database");
+    assert_eq!(policy.unwrap_err().found[0].value, "not that of the shared database");
     // Without a line of its own a policy goes by the clock of its parts.
     let policy = Policy::builder("reads").circuit_breaker(&breaker).build().unwrap();
     assert_eq!(*policy.clock(), time.clock());
