@@ -26,7 +26,11 @@ fn reset() -> Act {
 async fn one_endpoint_of_three_refusing_is_noticed_by_no_client() {
     let (one, two) = (Upstream::start([Act::ok("1")]).await, Upstream::start([Act::ok("2")]).await);
     let nobody = refusing();
-    let gateway = Proxy::start(&[nobody.addr, one.addr, two.addr]).await;
+    let gateway = Proxy::with(&[nobody.addr, one.addr, two.addr], |config| {
+        // On a starved machine a learned limit cuts what is well, and that is no refusal.
+        config.routes[0].timeout.adaptive = false;
+    })
+    .await;
     let mut clients = JoinSet::new();
     for n in 0..64 {
         let addr = gateway.addr;
@@ -44,7 +48,7 @@ async fn one_endpoint_of_three_refusing_is_noticed_by_no_client() {
     let counts = gateway.counts();
     assert_eq!((counts.calls.started, counts.calls.succeeded), (2_000, 2_000));
     assert!(gateway.endpoint(nobody.addr).attempts > 0, "it was never picked");
-    assert!(gateway.retries() <= counts.timed_out, "only what ran into a learned limit was paid");
+    assert_eq!(gateway.retries(), 0, "what reached nobody is not paid for");
     gateway.leaves_nothing(&[&one, &two]).await;
 }
 
