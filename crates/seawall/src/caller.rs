@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What a call can be made under: a policy.
-pub trait Protection: Driven<Gate: Gate<Pick = ()>> + Clone {
+pub trait Protection: Driven<Gate: Gate<Pick = ()>> + Clone + Send + 'static {
     /// Its name, as refusals tell it.
     fn name(&self) -> &Arc<str>;
 
@@ -22,11 +22,12 @@ pub trait Protection: Driven<Gate: Gate<Pick = ()>> + Clone {
         false
     }
 
-    /// Runs a job on a thread of its own, as soon as one is free.
-    fn submit(&self, job: Box<dyn FnOnce() + Send>);
+    /// Runs a job on a thread of its own, as soon as one is free. Its number.
+    fn submit(&self, job: Box<dyn FnOnce() + Send>) -> u32;
 
-    /// Counts a job that is left to itself.
-    fn abandon_job(&self);
+    /// The caller of the job with this number goes: one that still waits for a thread never runs, one that runs is
+    /// counted. Whether it had begun.
+    fn leave_job(&self, number: u32) -> bool;
 }
 
 /// One call about to be made. Made by [`Policy::call`].

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Shared, Verdict};
+use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Permit, Shared, Verdict};
 
 use crate::{
     Attempt, Clock, Deadline, StepLimits,
@@ -127,6 +127,11 @@ impl<S: Driven> Guard<S> {
             return (Some(Event::Tick), self.clock().now().max(wake_at));
         }
         (self.call.queued().map(|_| Event::Woken), self.clock().now())
+    }
+
+    /// As [`Call::keep_place`].
+    pub(crate) const fn keep_place(&mut self) -> Option<Permit> {
+        self.call.keep_place()
     }
 
     /// If it waits in a line: it looks by itself now.

@@ -2,138 +2,34 @@
 //!
 //! ```text
 //!   caller   Start ▸ a job for the pool   Wait ▸ until it is done, or the moment the call named
-//!                                         Cancel ▸ the job is left to itself, and the caller goes on
+//!                                         Cancel ▸ the job is left, and the caller goes on
+//!   job      waits for a thread: nothing is owed yet, and left then it never runs
+//!            has begun: limits and latency run from here; left now, it keeps its place in the bulkhead until it returns
 //!   pool     a thread per running job, at most so many; named after the policy; gone after ten idle seconds
 //! ```
 //!
-//! A thread cannot be killed: a job that was left keeps its thread until it ends, and is counted. So at most as many
-//! threads as the pool may have are ever lost to a callee that hangs, and other policies have their own.
+//! A thread cannot be killed: a job that was left keeps its thread until it ends, and is counted. As it keeps its place
+//! too, a callee that hangs fills the bulkhead, where calls are refused, and not a queue behind it. So at most as many
+//! threads as the pool may have are ever lost to it, and other policies have their own.
+
+mod pool;
 
 use std::{
     any::Any,
-    collections::VecDeque,
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
-    thread,
-    time::Duration,
 };
 
-use seawall_core::{Action, Ask, Event, Outcome};
+use seawall_core::{Action, Ask, Draw, Event, Instant, Line, Outcome, Parts, Permit, Shared};
 
+pub use self::pool::PoolSnapshot;
+pub(crate) use self::pool::{Job, Pool};
 use crate::{
-    Attempted, Classify, Deadline, Ended, History, Protection, clock::Parker, guard::Guard,
-    run::Ending,
+    Attempted, Classify, Clock, Deadline, Driven, Ended, History, Protection, StepLimits,
+    clock::Parker, guard::Guard, run::Ending,
 };
-
-/// Threads for the jobs of one policy.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    name: Arc<str>,
-    inside: Mutex<Inside>,
-    work: Condvar,
-}
-
-#[derive(Default)]
-struct Inside {
-    jobs: VecDeque<Job>,
-    threads: usize,
-    idle: usize,
-    abandoned: u64,
-}
-
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
-
-/// What a pool shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolSnapshot {
-    /// Threads that exist.
-    pub threads: usize,
-    /// Of them, those without a job.
-    pub idle: usize,
-    /// Jobs that wait for a thread.
-    pub waiting: usize,
-    /// Jobs that were left to themselves because a limit had passed, ever.
-    pub abandoned: u64,
-}
-
-impl Pool {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name, inside: Mutex::default(), work: Condvar::new() }
-    }
-
-    pub(crate) fn snapshot(&self) -> PoolSnapshot {
-        let inside = self.lock();
-        let Inside { jobs, threads, idle, abandoned } = &*inside;
-        PoolSnapshot { threads: *threads, idle: *idle, waiting: jobs.len(), abandoned: *abandoned }
-    }
-
-    /// Runs a job on a thread of its own, as soon as one of `most` is free.
-    pub(crate) fn submit(self: &Arc<Self>, most: usize, job: Job) {
-        let mut inside = self.lock();
-        inside.jobs.push_back(job);
-        if inside.idle >= inside.jobs.len() || inside.threads >= most.max(1) {
-            self.work.notify_one();
-            return;
-        }
-        inside.threads += 1;
-        drop(inside);
-        let pool = Arc::clone(self);
-        let spawned =
-            thread::Builder::new().name(self.name.to_string()).spawn(move || pool.serve());
-        if spawned.is_err() {
-            // The system has no thread left: the job waits for one of ours, or runs here if there is none.
-            let mut inside = self.lock();
-            inside.threads -= 1;
-            let job = if inside.threads == 0 { inside.jobs.pop_front() } else { None };
-            drop(inside);
-            if let Some(job) = job {
-                job();
-            }
-        }
-    }
-
-    /// Counts a job that is left to itself.
-    pub(crate) fn abandon(&self) {
-        self.lock().abandoned += 1;
-    }
-
-    /// Takes jobs until there has been none for a while.
-    fn serve(&self) {
-        let mut inside = self.lock();
-        loop {
-            if let Some(job) = inside.jobs.pop_front() {
-                drop(inside);
-                job();
-                inside = self.lock();
-                continue;
-            }
-            inside.idle += 1;
-            let waited = self.work.wait_timeout(inside, IDLE_FOR);
-            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            inside = woken;
-            inside.idle -= 1;
-            if timeout.timed_out() && inside.jobs.is_empty() {
-                inside.threads -= 1;
-                return;
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Inside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inside").field("threads", &self.threads).finish_non_exhaustive()
-    }
-}
-
-/// Where a job leaves what came of it: an answer, or a panic.
-type Letter<T, E> = Arc<Mutex<Option<Result<Result<T, E>, Box<dyn Any + Send>>>>>;
 
 /// Runs an operation to its end on the policy's threads; the caller's thread waits.
 pub(crate) fn run_pooled<S, T, E, C, F>(
@@ -152,24 +48,25 @@ where
     let operation = Arc::new(operation);
     let parker = Arc::new(Parker::here());
     let waker = Waker::from(parker.clone());
-    let mut guard = Guard::new(shared, ask);
+    let mut guard = Guard::new(Pooled { shared, begun: Cell::new(None) }, ask);
     let begun = guard.clock().now();
     let (mut now, mut started) = (begun, begun);
     let mut answer = None;
     let mut history = History::default();
-    let mut letter: Option<Letter<T, E>> = None;
+    let mut sent: Option<Sent<T, E, S>> = None;
     let mut action = guard.begin(now);
     loop {
         action = match action {
             Action::Start { .. } => {
                 (started, answer) = (now, None);
-                letter = Some(send(shared, guard.deadline(), &operation, &waker));
+                sent = Some(Sent::new(shared, guard.deadline(), &operation, &waker));
                 Action::Wait
             }
             Action::Wait => {
-                let came = letter.as_ref().and_then(|letter| open(letter).take());
+                let came = sent.as_ref().and_then(Sent::answer);
+                guard.shared().begun.set(sent.as_ref().and_then(Sent::begun));
                 if let Some(came) = came {
-                    letter = None;
+                    sent = None;
                     let answered = match came {
                         Ok(answered) => answered,
                         Err(panic) => guard.watched(|| resume_unwind(panic)),
@@ -188,14 +85,15 @@ where
                     // Woken by its job, it is looked at again.
                     let (event, seen) = guard.block(&parker);
                     now = seen;
+                    guard.shared().begun.set(sent.as_ref().and_then(Sent::begun));
                     event.map_or(Action::Wait, |event| guard.on(event, now))
                 }
             }
             Action::Cancel { attempt, limit } => {
-                letter = None;
-                shared.abandon_job();
-                let ended = Ended::Cut(limit);
-                history.push(Attempted::new(attempt, begun, started, now, ended));
+                if let Some(sent) = sent.take() {
+                    sent.leave(&mut guard);
+                }
+                history.push(Attempted::new(attempt, begun, started, now, Ended::Cut(limit)));
                 guard.on(Event::Cancelled { attempt }, now)
             }
             Action::Done(finish) => {
@@ -205,35 +103,155 @@ where
     }
 }
 
-/// Hands the operation to the pool, with the deadline that its own calls inherit.
-fn send<S, T, E, F>(
-    shared: &S,
-    deadline: Deadline,
-    operation: &Arc<F>,
-    waker: &Waker,
-) -> Letter<T, E>
+/// The job of one attempt, as its caller sees it.
+struct Sent<T, E, S: Protection> {
+    number: u32,
+    letter: Letter<T, E, S>,
+}
+
+impl<T, E, S> Sent<T, E, S>
 where
     S: Protection,
-    F: Fn() -> Result<T, E> + Send + Sync + 'static,
     T: Send + 'static,
     E: Send + 'static,
 {
-    let letter: Letter<T, E> = Arc::default();
-    let (reply, operation, waker) = (letter.clone(), operation.clone(), waker.clone());
-    let job = Box::new(move || {
-        let came = catch_unwind(AssertUnwindSafe(|| deadline.scope_blocking(|| operation())));
-        // What the operation holds goes before its caller hears of its end.
-        drop(operation);
-        *open(&reply) = Some(came);
-        waker.wake();
-    });
-    shared.submit(job);
-    letter
+    /// Hands the operation to the pool, with the deadline that its own calls inherit.
+    fn new<F>(shared: &S, deadline: Deadline, operation: &Arc<F>, waker: &Waker) -> Self
+    where
+        F: Fn() -> Result<T, E> + Send + Sync + 'static,
+    {
+        let letter: Letter<T, E, S> = Arc::default();
+        let (reply, operation, waker) = (letter.clone(), operation.clone(), waker.clone());
+        let clock = shared.clock().clone();
+        let job = Box::new(move || {
+            open(&reply).begun = Some(clock.now());
+            let came = catch_unwind(AssertUnwindSafe(|| deadline.scope_blocking(|| operation())));
+            // What the operation holds goes before its caller hears of its end, and before its place is another's.
+            drop(operation);
+            let kept = {
+                let mut inside = open(&reply);
+                inside.came = Some(came);
+                inside.kept.take()
+            };
+            drop(kept);
+            waker.wake();
+        });
+        Self { number: shared.submit(job), letter }
+    }
+}
+
+impl<T, E, S: Protection> Sent<T, E, S> {
+    fn answer(&self) -> Option<Came<T, E>> {
+        open(&self.letter).came.take()
+    }
+
+    fn begun(&self) -> Option<Instant> {
+        open(&self.letter).begun
+    }
+
+    /// Its caller goes on. A job that runs has the place from now on.
+    fn leave(self, guard: &mut Guard<Pooled<'_, S>>) {
+        let shared = guard.shared().shared;
+        if !shared.leave_job(self.number) {
+            return;
+        }
+        let since = guard.call().started().unwrap_or(Instant::ORIGIN);
+        let Some(place) = guard.keep_place() else { return };
+        let kept = Kept { shared: shared.clone(), place: Some(place), since };
+        let mut inside = open(&self.letter);
+        if inside.came.is_none() {
+            inside.kept = Some(kept);
+        } else {
+            // It ended just now: dropped, and not under the lock.
+            drop(inside);
+            drop(kept);
+        }
+    }
+}
+
+/// Where a job says how far it is, and finds what it has to keep.
+type Letter<T, E, S> = Arc<Mutex<Inside<T, E, S>>>;
+
+/// An answer, or a panic.
+type Came<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
+
+struct Inside<T, E, S: Protection> {
+    begun: Option<Instant>,
+    came: Option<Came<T, E>>,
+    kept: Option<Kept<S>>,
+}
+
+impl<T, E, S: Protection> Default for Inside<T, E, S> {
+    fn default() -> Self {
+        Self { begun: None, came: None, kept: None }
+    }
+}
+
+/// The place of a job that was left; dropped, it is free.
+struct Kept<S: Protection> {
+    shared: S,
+    place: Option<Permit>,
+    since: Instant,
+}
+
+impl<S: Protection> Drop for Kept<S> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            let now = self.shared.clock().now();
+            self.shared.visit(now, |mut parts| parts.give_back(place, now.since(self.since)));
+        }
+    }
+}
+
+/// The policy, as a call sees it whose attempts may have to wait for a thread.
+struct Pooled<'s, S> {
+    shared: &'s S,
+    /// Since when the job runs, as of the last look: what is judged is what was seen.
+    begun: Cell<Option<Instant>>,
+}
+
+impl<S: Protection> Shared for Pooled<'_, S> {
+    type Gate = S::Gate;
+
+    fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
+        self.shared.visit(now, step)
+    }
+
+    fn draw(&self) -> Draw {
+        self.shared.draw()
+    }
+
+    fn can_repeat(&self) -> bool {
+        self.shared.can_repeat()
+    }
+
+    fn owed_since(&self) -> Option<Instant> {
+        self.begun.get()
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.get().is_some()
+    }
+}
+
+impl<S: Protection> Driven for Pooled<'_, S> {
+    fn clock(&self) -> &Clock {
+        self.shared.clock()
+    }
+
+    fn park(&self, line: Line, place: usize, waker: &Waker) -> bool {
+        self.shared.park(line, place, waker)
+    }
+
+    fn forget(&self, line: Line, place: usize) {
+        self.shared.forget(line, place);
+    }
+
+    fn limits(&self) -> StepLimits {
+        self.shared.limits()
+    }
 }
 
 fn open<T>(letter: &Mutex<T>) -> MutexGuard<'_, T> {
     letter.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Long enough to serve a next burst, short enough to give memory back.
-const IDLE_FOR: Duration = Duration::from_secs(10);

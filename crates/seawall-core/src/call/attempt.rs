@@ -163,6 +163,14 @@ pub(super) enum Cut<P> {
 }
 
 impl<P: Copy + PartialEq> Cut<P> {
+    /// Its place, if it has one.
+    pub(super) const fn take_place(&mut self) -> Option<Permit> {
+        match self {
+            Self::Running(Running { entry: Entry { place, .. }, .. })
+            | Self::Judged { place, .. } => place.take(),
+        }
+    }
+
     /// It is gone: a failure if `certain`, or by its age, unless it was judged.
     pub(super) fn end<G: Gate<Pick = P>>(
         self,

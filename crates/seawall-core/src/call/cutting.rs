@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   the deadline        cuts, whatever else
+//!   not begun           for want of a thread: the attempt limit cuts, and blames nobody
 //!   not owed yet        the limits run on from where the callee has all it needs
 //!   our own lateness    moves the limits, once, and as far beyond this moment as it was long
 //!   the attempt limit   cuts
@@ -10,7 +11,7 @@
 //! ```
 
 use crate::{
-    Gate, Instant, Stopped, Verdict,
+    Gate, Instant, Permit, Stopped, Verdict,
     call::{
         Action, Call, Finish, Last, Limit, Shared, State, WAKE_LATE,
         attempt::{Cut, Running, Wait},
@@ -31,6 +32,9 @@ impl<P: Copy + PartialEq> Call<P> {
         }
         if now >= self.give_up_at {
             return self.cancel(Cut::Running(running), Limit::Deadline, None);
+        }
+        if !shared.has_begun() {
+            return self.still_not_begun(running, now);
         }
         let owed = shared.owed_since();
         if owed.is_none_or(|since| since > running.from) {
@@ -81,6 +85,26 @@ impl<P: Copy + PartialEq> Call<P> {
         })
     }
 
+    /// Its limit passed while it waited for a thread of ours.
+    #[cold]
+    fn still_not_begun(&mut self, mut running: Running<P>, now: Instant) -> Action {
+        if now >= running.hard {
+            return self.cancel(Cut::Running(running), Limit::Attempt, None);
+        }
+        running.soft = Instant::NEVER;
+        self.state = State::Running(running);
+        Action::Wait
+    }
+
+    /// Takes the place in the bulkhead from an attempt that is being cancelled, for an operation that cannot be dropped:
+    /// it goes back by [`Parts::give_back`](crate::Parts::give_back) when that has ended. `None` if it has none.
+    pub const fn keep_place(&mut self) -> Option<Permit> {
+        match &mut self.state {
+            State::Cutting { cut, .. } => cut.take_place(),
+            _ => None,
+        }
+    }
+
     /// The attempt that was cut is gone.
     pub(super) fn cut<S>(
         &mut self,
@@ -94,10 +118,11 @@ impl<P: Copy + PartialEq> Call<P> {
         S: Shared<Gate: Gate<Pick = P>>,
     {
         let (repeatable, owed_since) = (shared.can_repeat(), shared.owed_since());
+        let has_begun = shared.has_begun();
         shared.visit(now, |mut parts| {
             let own_limit = limit != Limit::Deadline;
             parts.counts.timed_out += u64::from(own_limit);
-            cut.end(&mut parts, own_limit, owed_since, now);
+            cut.end(&mut parts, own_limit && has_begun, owed_since, now);
             let granted = match (then, limit) {
                 (Some(wait), _) => Ok(wait),
                 (None, Limit::Deadline) => {

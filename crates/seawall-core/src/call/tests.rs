@@ -28,6 +28,7 @@ struct House<G> {
     draws: Cell<u64>,
     repeatable: Cell<bool>,
     owed_since: Cell<Option<Instant>>,
+    begun: Cell<bool>,
     woken: RefCell<Vec<(Line, usize)>>,
 }
 
@@ -78,6 +79,10 @@ impl<G: Gate> Shared for House<G> {
     fn owed_since(&self) -> Option<Instant> {
         self.owed_since.get()
     }
+
+    fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
 }
 
 fn house<G>(gate: G, plan: Plan) -> House<G> {
@@ -96,6 +101,7 @@ fn house<G>(gate: G, plan: Plan) -> House<G> {
         draws: Cell::new(0),
         repeatable: Cell::new(true),
         owed_since: Cell::new(Some(Instant::ORIGIN)),
+        begun: Cell::new(true),
         woken: RefCell::default(),
     }
 }

@@ -40,6 +40,13 @@ pub trait Shared {
     fn owed_since(&self) -> Option<Instant> {
         Some(Instant::ORIGIN)
     }
+
+    /// Whether the attempt has begun. `false` while it waits for a thread of ours, and nothing is owed: the learned
+    /// limit is put aside, the configured one ends that wait, and its end says nothing about the callee.
+    #[inline]
+    fn has_begun(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Shared> Shared for &S {
@@ -63,6 +70,11 @@ impl<S: Shared> Shared for &S {
     #[inline]
     fn owed_since(&self) -> Option<Instant> {
         (**self).owed_since()
+    }
+
+    #[inline]
+    fn has_begun(&self) -> bool {
+        (**self).has_begun()
     }
 }
 
@@ -274,6 +286,13 @@ impl<G: Gate> Parts<'_, G> {
             bulkhead.leave(place, ran);
         }
         self.counts.attempts.end(outcome);
+    }
+
+    /// A place that [`Call::keep_place`](crate::Call::keep_place) gave is free again, `ran` after its attempt started.
+    pub fn give_back(&mut self, place: Permit, ran: Duration) {
+        if let Some(bulkhead) = self.bulkhead.as_mut() {
+            bulkhead.leave(place, ran);
+        }
     }
 
     #[inline]

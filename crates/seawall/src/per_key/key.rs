@@ -202,13 +202,13 @@ impl<K: AnyKey> Protection for Key<K> {
         Self::is_shared(self)
     }
 
-    fn submit(&self, job: Job) {
+    fn submit(&self, job: Job) -> u32 {
         let threads = self.shared.shell.read(KeyedMachines::pool_threads);
-        self.shared.pool.submit(threads.unwrap_or(THREADS) as usize, job);
+        self.shared.pool.submit(threads.unwrap_or(THREADS), job)
     }
 
-    fn abandon_job(&self) {
-        self.shared.pool.abandon();
+    fn leave_job(&self, number: u32) -> bool {
+        self.shared.pool.leave(number)
     }
 }
 

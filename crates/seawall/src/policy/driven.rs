@@ -59,22 +59,22 @@ impl Protection for Policy {
         &self.0.name
     }
 
-    fn submit(&self, job: Job) {
-        self.0.pool.submit(self.pool_threads(), job);
+    fn submit(&self, job: Job) -> u32 {
+        self.0.pool.submit(self.pool_threads(), job)
     }
 
-    fn abandon_job(&self) {
-        self.0.pool.abandon();
+    fn leave_job(&self, number: u32) -> bool {
+        self.0.pool.leave(number)
     }
 }
 
 impl Policy {
-    fn pool_threads(&self) -> usize {
+    fn pool_threads(&self) -> u32 {
         let threads = |machines: &PolicyMachines| {
             let bulkhead = machines.bulkhead.as_ref()?;
             Some(bulkhead.pool_threads().unwrap_or(bulkhead.snapshot().max_concurrent))
         };
-        self.line(Line::Bulkhead).read(threads).unwrap_or(THREADS) as usize
+        self.line(Line::Bulkhead).read(threads).unwrap_or(THREADS)
     }
 }
 

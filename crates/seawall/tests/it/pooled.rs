@@ -6,12 +6,15 @@ use std::{
         atomic::{AtomicU32, Ordering::SeqCst},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use seawall::{BulkheadConfig, Error, Policy, PolicyConfig, PoolSnapshot, core::Stopped};
+use seawall::{
+    BulkheadConfig, CircuitBreakerConfig, Error, Policy, PolicyConfig, PoolSnapshot, TimeoutConfig,
+    core::{Phase, Stopped},
+};
 
-use crate::world::{MS, SECOND, World, assert_nothing_is_left, exact_retry};
+use crate::world::{MS, SECOND, World, assert_nothing_is_left, exact_retry, seen};
 
 #[test]
 fn a_limit_ends_the_wait_and_the_thread_that_hangs_is_counted() {
@@ -168,6 +171,162 @@ fn pool_threads_says_how_many_threads_there_are() {
     let run = move |job: Job| caller.key("acme").run_pooled(job);
     let allow_two = || assert!(tenants.reload(&threads(2)).is_ok());
     there_are_so_many(run, || tenants.pool_snapshot(), allow_two);
+}
+
+/// Jobs that do not return until they are let go.
+struct Holding {
+    begun: Arc<AtomicU32>,
+    release: Option<mpsc::SyncSender<()>>,
+    held: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Holding {
+    fn new() -> Self {
+        let (release, held) = mpsc::sync_channel(0);
+        Self { begun: Arc::default(), release: Some(release), held: Arc::new(Mutex::new(held)) }
+    }
+
+    fn job(&self) -> Job {
+        let (begun, held) = (self.begun.clone(), self.held.clone());
+        Box::new(move || {
+            begun.fetch_add(1, SeqCst);
+            let _ = held.lock().map(|held| held.recv());
+            Ok(())
+        })
+    }
+
+    fn begun(&self) -> u32 {
+        self.begun.load(SeqCst)
+    }
+
+    fn let_go(&mut self) {
+        self.release = None;
+    }
+}
+
+/// A limit of a second on an attempt.
+fn limited(bulkhead: BulkheadConfig) -> PolicyConfig {
+    PolicyConfig {
+        bulkhead: Some(bulkhead),
+        timeout: Some(TimeoutConfig {
+            attempt: SECOND,
+            adaptive: false,
+            ..TimeoutConfig::default()
+        }),
+        ..PolicyConfig::default()
+    }
+}
+
+fn until(met: impl Fn() -> bool) {
+    while !met() {
+        thread::yield_now();
+    }
+}
+
+fn time_out(world: &World, caller: JoinHandle<Result<(), Error<()>>>) {
+    while !caller.is_finished() {
+        world.time.advance(SECOND);
+        thread::yield_now();
+    }
+    let ended = caller.join().expect("it does not panic");
+    assert!(matches!(ended, Err(Error::TimedOut(_))), "{ended:?}");
+}
+
+#[test]
+fn a_job_whose_caller_left_before_it_began_never_runs_and_blames_nobody() {
+    let world = World::default();
+    let one_thread =
+        BulkheadConfig { max_concurrent: 5, pool_threads: Some(1), ..BulkheadConfig::default() };
+    let policy = world.policy().config(limited(one_thread)).build().unwrap();
+    let mut holding = Holding::new();
+    let call = || {
+        let (policy, job) = (policy.clone(), holding.job());
+        thread::spawn(move || policy.run_pooled(job))
+    };
+    let mut callers = vec![call()];
+    until(|| holding.begun() == 1);
+    callers.extend((0..4).map(|_| call()));
+    until(|| policy.pool_snapshot().waiting == 4);
+    callers.into_iter().for_each(|caller| time_out(&world, caller));
+
+    let pool = policy.pool_snapshot();
+    assert_eq!((pool.waiting, pool.abandoned), (0, 1), "one runs, and four are gone");
+    let counts = policy.counts().attempts;
+    assert_eq!((counts.failed, counts.ignored), (1, 4), "four were never asked of the callee");
+    assert_eq!(seen(&policy).bulkheads["orders"].active_calls, 1, "the one that runs");
+    holding.let_go();
+    until(|| policy.pool_snapshot().idle == 1);
+    assert_eq!(holding.begun(), 1);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn a_job_that_was_left_keeps_its_place_until_it_returns() {
+    let world = World::default();
+    let one = BulkheadConfig { max_concurrent: 1, max_queue: 0, ..BulkheadConfig::default() };
+    let policy = world.policy().config(limited(one)).build().unwrap();
+    let mut holding = Holding::new();
+    let (caller, job) = (policy.clone(), holding.job());
+    time_out(&world, thread::spawn(move || caller.run_pooled(job)));
+    assert_eq!(policy.counts().attempts.in_flight(), 0);
+
+    assert_eq!(seen(&policy).bulkheads["orders"].active_calls, 1);
+    assert!(matches!(policy.run_pooled(|| Ok::<_, ()>(7)), Err(Error::Refused(_))));
+    holding.let_go();
+    until(|| policy.pool_snapshot().idle == 1);
+    assert_eq!(policy.run_pooled(|| Ok::<_, ()>(7)).unwrap(), 7);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn a_thread_that_hangs_for_one_key_says_nothing_of_another() {
+    let world = World::default();
+    let one_thread = BulkheadConfig { pool_threads: Some(1), ..BulkheadConfig::default() };
+    let once = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    let config = PolicyConfig { circuit_breaker: Some(once), ..limited(one_thread) };
+    let tenants = Policy::builder("tenants").config(config).clock(world.time.clock());
+    let tenants = tenants.per_key::<Arc<str>>().build().unwrap();
+    let mut holding = Holding::new();
+    let call = |key: &'static str| {
+        let (tenants, job) = (tenants.clone(), holding.job());
+        thread::spawn(move || tenants.key(key).run_pooled(job))
+    };
+    let hangs = call("acme");
+    until(|| holding.begun() == 1);
+    let waits = call("umbrella");
+    until(|| tenants.pool_snapshot().waiting == 1);
+    time_out(&world, waits);
+    time_out(&world, hangs);
+    assert_eq!(
+        ["acme", "umbrella"].map(|key| tenants.phase(key)),
+        [Phase::Open, Phase::Closed].map(Some)
+    );
+    holding.let_go();
+    until(|| tenants.pool_snapshot().idle == 1);
+    assert_eq!(tenants.key("umbrella").run_pooled(|| Ok::<_, ()>(7)).unwrap(), 7);
+}
+
+#[test]
+fn the_wait_for_a_thread_is_no_latency_of_the_callee() {
+    let world = World::default();
+    let one_thread = BulkheadConfig { pool_threads: Some(1), ..BulkheadConfig::default() };
+    let policy = Policy::builder("orders").clock(world.time.clock()).bulkhead(one_thread);
+    let policy = policy.timeout(TimeoutConfig::default()).build().unwrap();
+    let mut holding = Holding::new();
+    let call = |job: Job| {
+        let policy = policy.clone();
+        thread::spawn(move || policy.run_pooled(job))
+    };
+    let mut callers = vec![call(holding.job())];
+    until(|| holding.begun() == 1);
+    callers.extend((0..3).map(|_| call(Box::new(|| Ok(())))));
+    until(|| policy.pool_snapshot().waiting == 3);
+    world.time.advance(900 * MS);
+    holding.let_go();
+    callers.into_iter().for_each(|caller| caller.join().unwrap().unwrap());
+    let latency = &seen(&policy).adaptive_timeouts["orders"];
+    assert!(latency.p50.is_some_and(|p50| p50 < 1.0), "{latency:?}");
+    assert!(latency.p99.is_some_and(|p99| p99 > 800.0), "{latency:?}");
 }
 
 #[test]

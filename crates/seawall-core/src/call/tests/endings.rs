@@ -184,6 +184,58 @@ fn the_callers_slowness_is_no_latency_of_the_callee() {
 }
 
 #[test]
+fn an_attempt_that_waits_for_a_thread_is_cut_and_blames_nobody() {
+    let plan = Plan { attempt: Some(100 * MS), ..Plan::default() };
+    let config = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    let house = learned(Some(CircuitBreaker::new(&config).unwrap()), plan);
+    house.begun.set(false);
+    house.owed_since.set(None);
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
+    assert_eq!(call.wake_at(), at(2_100));
+    let cut = Action::Cancel { attempt: 1, limit: Limit::Attempt };
+    assert_eq!(call.on(&house, Event::Tick, at(2_100)), cut);
+    assert!(matches!(call.on(&house, Event::Cancelled { attempt: 1 }, at(2_100)), Action::Done(_)));
+    let counts = house.machines.borrow().counts;
+    assert_eq!((counts.attempts.ignored, counts.attempts.failed, phase(&house)), (1, 0, None));
+}
+
+#[test]
+fn an_attempt_that_waited_for_a_thread_has_its_limit_from_where_it_began() {
+    let plan = Plan { attempt: Some(100 * MS), retry: retry(1), ..Plan::default() };
+    let house = learned(breaker(), plan);
+    house.begun.set(false);
+    house.owed_since.set(None);
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
+    assert_eq!(call.on(&house, Event::Tick, call.wake_at()), Action::Wait);
+    assert_eq!(call.wake_at(), at(2_100), "the learned limit is put aside");
+    house.begun.set(true);
+    house.owed_since.set(Some(at(2_060)));
+    assert_eq!(call.on(&house, Event::Tick, at(2_100)), Action::Wait);
+    assert_eq!(call.wake_at(), at(2_160));
+    let cut = Action::Cancel { attempt: 1, limit: Limit::Attempt };
+    assert_eq!(call.on(&house, Event::Tick, at(2_160)), cut);
+}
+
+#[test]
+fn a_place_that_is_kept_is_taken_until_it_is_given_back() {
+    let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+    let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
+    house.machines.borrow_mut().bulkhead = Bulkhead::new(&one).ok();
+    let running = || house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running;
+    let mut call = Call::new(Ask::default());
+    assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+    assert_eq!(call.keep_place(), None, "it runs, and is not cut");
+    let _ = call.on(&house, Event::Tick, at(100));
+    let place = call.keep_place().unwrap();
+    assert!(matches!(call.on(&house, Event::Cancelled { attempt: 1 }, at(100)), Action::Done(_)));
+    assert_eq!((running(), house.machines.borrow().counts.attempts.in_flight()), (1, 0));
+    house.visit(at(500), |mut parts| parts.give_back(place, 500 * MS));
+    assert_eq!(running(), 0);
+}
+
+#[test]
 fn a_probe_whose_caller_is_slow_gives_its_place_back_and_opens_nothing() {
     let plan = Plan { attempt: Some(5_000 * MS), deadline: Some(15_000 * MS), ..Plan::default() };
     let config = CircuitBreakerConfig {

@@ -287,15 +287,16 @@ impl Shared for Bare {
 
 #[test]
 fn a_reference_to_a_place_says_what_the_place_says() {
-    fn told(place: impl Shared) -> (bool, Option<Instant>) {
-        (place.can_repeat(), place.owed_since())
+    fn told(place: impl Shared) -> (bool, Option<Instant>, bool) {
+        (place.can_repeat(), place.owed_since(), place.has_begun())
     }
     let house = house(breaker(), Plan::default());
-    for (repeatable, owed_since) in [(true, Some(at(3))), (false, None)] {
+    for (repeatable, owed_since, begun) in [(true, Some(at(3)), true), (false, None, false)] {
         house.repeatable.set(repeatable);
         house.owed_since.set(owed_since);
-        assert_eq!(told(&house), (repeatable, owed_since));
+        house.begun.set(begun);
+        assert_eq!(told(&house), (repeatable, owed_since, begun));
     }
     // One that says nothing can repeat, and has sent all there is.
-    assert_eq!(told(Bare(house)), (true, Some(Instant::ORIGIN)));
+    assert_eq!(told(Bare(house)), (true, Some(Instant::ORIGIN), true));
 }

@@ -1,0 +1,142 @@
+//! Threads for the jobs of one policy.
+//!
+//! ```text
+//!   submit ▸ waiting ── a thread is free ─▸ begun ▸ done
+//!               └ leave ▸ gone, never to run  └ leave ▸ counted, for a thread cannot be killed
+//! ```
+//!
+//! Whoever waits for a thread has a caller that waits for it: so no more wait than there are callers, and of them no
+//! more than the bulkhead lets in.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// The threads.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    name: Arc<str>,
+    inside: Mutex<Inside>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct Inside {
+    jobs: VecDeque<(u32, Job)>,
+    /// The number of the last. It comes again after four billion, when no job of that number waits any more.
+    submitted: u32,
+    threads: u32,
+    idle: u32,
+    abandoned: u32,
+}
+
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// What a pool shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolSnapshot {
+    /// Threads that exist.
+    pub threads: usize,
+    /// Of them, those without a job.
+    pub idle: usize,
+    /// Jobs that wait for a thread, each with its caller.
+    pub waiting: usize,
+    /// Jobs that had begun and were left to themselves because a limit had passed, ever.
+    pub abandoned: u64,
+}
+
+impl Pool {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { name, inside: Mutex::default(), work: Condvar::new() }
+    }
+
+    pub(crate) fn snapshot(&self) -> PoolSnapshot {
+        let inside = self.lock();
+        let Inside { jobs, threads, idle, abandoned, .. } = &*inside;
+        PoolSnapshot {
+            threads: *threads as usize,
+            idle: *idle as usize,
+            waiting: jobs.len(),
+            abandoned: (*abandoned).into(),
+        }
+    }
+
+    /// Runs a job on a thread of its own, as soon as one of `most` is free. Its number.
+    pub(crate) fn submit(self: &Arc<Self>, most: u32, job: Job) -> u32 {
+        let mut inside = self.lock();
+        inside.submitted = inside.submitted.wrapping_add(1);
+        let number = inside.submitted;
+        inside.jobs.push_back((number, job));
+        if inside.idle as usize >= inside.jobs.len() || inside.threads >= most.max(1) {
+            self.work.notify_one();
+            return number;
+        }
+        inside.threads += 1;
+        drop(inside);
+        let pool = Arc::clone(self);
+        let spawned =
+            thread::Builder::new().name(self.name.to_string()).spawn(move || pool.serve());
+        if spawned.is_err() {
+            // The system has no thread left: the job waits for one of ours, or runs here if there is none.
+            let mut inside = self.lock();
+            inside.threads -= 1;
+            let job = if inside.threads == 0 { inside.jobs.pop_front() } else { None };
+            drop(inside);
+            if let Some((_, job)) = job {
+                job();
+            }
+        }
+        number
+    }
+
+    /// The caller of this job has gone: one that has not begun never runs, and another is counted. Whether it had
+    /// begun.
+    pub(crate) fn leave(&self, number: u32) -> bool {
+        let mut inside = self.lock();
+        let waiting = inside.jobs.iter().position(|(waiting, _)| *waiting == number);
+        let job = waiting.and_then(|place| inside.jobs.remove(place));
+        let begun = job.is_none();
+        inside.abandoned = inside.abandoned.saturating_add(u32::from(begun));
+        drop(inside);
+        begun
+    }
+
+    /// Takes jobs until there has been none for a while.
+    fn serve(&self) {
+        let mut inside = self.lock();
+        loop {
+            if let Some((_, job)) = inside.jobs.pop_front() {
+                drop(inside);
+                job();
+                inside = self.lock();
+                continue;
+            }
+            inside.idle += 1;
+            let waited = self.work.wait_timeout(inside, IDLE_FOR);
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            inside = woken;
+            inside.idle -= 1;
+            if timeout.timed_out() && inside.jobs.is_empty() {
+                inside.threads -= 1;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inside").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+/// Long enough to serve a next burst, short enough to give memory back.
+const IDLE_FOR: Duration = Duration::from_secs(10);
