@@ -121,7 +121,7 @@ impl<P: Copy + PartialEq> Running<P> {
         parts: &mut Parts<'_, G>,
         now: Instant,
     ) -> Cut<P> {
-        let age = now.since(self.started);
+        let age = now.since(self.from);
         let failed = self.is_held_against(parts, age);
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
         let Entry { pick, permit, place } = self.entry;

@@ -184,6 +184,37 @@ fn the_callers_slowness_is_no_latency_of_the_callee() {
 }
 
 #[test]
+fn an_attempt_cut_soon_after_a_slow_upload_is_no_old_one() {
+    let config = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    let gate = Picker::new(2, Some(&config)).unwrap();
+    let house = learned(gate, Plan { retry: retry(2), ..Plan::default() });
+    let mut call = Call::new(Ask::default());
+    house.owed_since.set(None);
+    assert_eq!(call.begin(&house, at(2_000)), Action::Start { attempt: 1 });
+    let pick = call.picked(1).unwrap();
+    while call.wake_at() < at(4_000) {
+        assert_eq!(call.on(&house, Event::Tick, call.wake_at()), Action::Wait);
+    }
+    // All it needs has come now, and others are answered.
+    house.owed_since.set(Some(at(4_000)));
+    {
+        let mut machines = house.machines.borrow_mut();
+        let tried = [Some(1 - pick)];
+        let (other, permit) = machines.gate.admit(&tried, at(4_001), || Draw::new(0)).unwrap();
+        assert_eq!(other, pick);
+        machines.gate.report(other, permit, End::new(Outcome::Success, MS), at(4_002));
+        machines.gate.leave(other);
+    }
+    let mut action = Action::Wait;
+    while action == Action::Wait {
+        assert!(call.wake_at() < at(4_030), "{:?}", call.wake_at());
+        action = call.on(&house, Event::Tick, call.wake_at());
+    }
+    assert_eq!(action, Action::Cancel { attempt: 1, limit: Limit::Learned });
+    assert_eq!(phase(&house), None, "it owed the answer for 15 ms");
+}
+
+#[test]
 fn an_attempt_that_waits_for_a_thread_is_cut_and_blames_nobody() {
     let plan = Plan { attempt: Some(100 * MS), ..Plan::default() };
     let config = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
