@@ -78,8 +78,9 @@ pub trait Gate {
     /// The endpoint's number in events.
     fn endpoint(pick: Self::Pick) -> u16;
 
-    /// Whether a success was reported from there since `at`: whatever is slow there, it does answer.
-    fn has_answered_since(&self, pick: Self::Pick, at: Instant) -> bool;
+    /// Whether a success was reported from there since `at`: whatever is slow there, it does answer. `None` if it
+    /// remembers none.
+    fn has_answered_since(&self, pick: Self::Pick, at: Instant) -> Option<bool>;
 
     /// How long an attempt runs there before it is slow, if that was said.
     fn slow_after(&self, pick: Self::Pick) -> Option<Duration>;
@@ -160,8 +161,8 @@ impl Gate for Option<CircuitBreaker> {
         0
     }
 
-    fn has_answered_since(&self, _pick: (), at: Instant) -> bool {
-        self.as_ref().is_some_and(|breaker| breaker.has_answered_since(at))
+    fn has_answered_since(&self, _pick: (), at: Instant) -> Option<bool> {
+        self.as_ref().map(|breaker| breaker.has_answered_since(at))
     }
 
     fn slow_after(&self, _pick: ()) -> Option<Duration> {
@@ -213,10 +214,12 @@ mod tests {
         let (at, ms) = (|n| Instant::ORIGIN + Duration::from_millis(n), Duration::from_millis(1));
         let end = |outcome| End::new(outcome, ms);
         let admit = |gate: &mut Option<CircuitBreaker>, now| gate.admit(&[], now, || Draw::new(0));
-        assert!(!gate.has_answered_since((), at(0)));
+        assert_eq!(None::<CircuitBreaker>.has_answered_since((), at(0)), None);
+        assert_eq!(gate.has_answered_since((), at(0)), Some(false));
         let ((), permit) = admit(&mut gate, at(0)).unwrap();
         assert_eq!(gate.report((), permit, end(Outcome::Success), at(5)), None);
-        assert_eq!([4, 5].map(|since| gate.has_answered_since((), at(since))), [true, false]);
+        let since = |ms| gate.has_answered_since((), at(ms));
+        assert_eq!([4, 5].map(since), [Some(true), Some(false)]);
 
         let ((), first) = admit(&mut gate, at(6)).unwrap();
         let ((), second) = admit(&mut gate, at(6)).unwrap();

@@ -250,8 +250,8 @@ impl Gate for Picker {
         pick
     }
 
-    fn has_answered_since(&self, pick: u16, at: Instant) -> bool {
-        self.endpoints.get(usize::from(pick)).is_some_and(|endpoint| endpoint.answered > at)
+    fn has_answered_since(&self, pick: u16, at: Instant) -> Option<bool> {
+        Some(self.endpoints.get(usize::from(pick)).is_some_and(|endpoint| endpoint.answered > at))
     }
 
     fn slow_after(&self, pick: u16) -> Option<Duration> {
@@ -498,7 +498,8 @@ mod tests {
         picker.report(0, permit, End::new(Outcome::Success, MS), at(9));
         (0..5).for_each(|_| fails(&mut picker, 1, at(9)));
         assert_eq!([0, 1, 7].map(|pick| picker.is_calm(pick)), [true, false, true]);
-        let since = |ms| [0, 1, 7].map(|pick| picker.has_answered_since(pick, at(ms)));
+        let since =
+            |ms| [0, 1, 7].map(|pick| picker.has_answered_since(pick, at(ms)) == Some(true));
         assert_eq!((since(8), since(9)), ([true, false, false], [false; 3]));
         assert_eq!([0, 1, 7].map(<Picker as Gate>::endpoint), [0, 1, 7]);
         picker.leave(0);

@@ -127,6 +127,8 @@ pub struct AdaptiveTimeout {
     missing: u32,
     /// When the limit is due to be learned again.
     due: Instant,
+    /// The last sample that ended by itself.
+    answered: Instant,
     held: bool,
 }
 
@@ -164,6 +166,7 @@ impl AdaptiveTimeout {
             learned: None,
             missing: config.warm_up,
             due: Instant::ORIGIN,
+            answered: Instant::ORIGIN,
             held: false,
             config,
         })
@@ -175,6 +178,7 @@ impl AdaptiveTimeout {
     #[inline(always)]
     pub fn record(&mut self, took: Duration, now: Instant) {
         self.sketch.record(took, now);
+        self.answered = now;
         self.missing = self.missing.saturating_sub(1);
         self.learn_if_due(now);
     }
@@ -207,6 +211,11 @@ impl AdaptiveTimeout {
         self.due = Instant::ORIGIN;
         self.config = config;
         Ok(())
+    }
+
+    /// Whether an attempt ended by itself since `at`.
+    pub(crate) fn has_answered_since(&self, at: Instant) -> bool {
+        self.answered > at
     }
 
     /// The learned limit; `None` before `warm_up` samples have ended, and when not adaptive.

@@ -86,13 +86,13 @@ impl<P: Copy + PartialEq> Running<P> {
     /// callee answers others.
     pub(super) fn is_at_a_busy_callee<G: Gate<Pick = P>>(&self, parts: &Parts<'_, G>) -> bool {
         parts.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.is_asked())
-            && parts.gate.has_answered_since(self.entry.pick, self.started)
+            && parts.has_answered_since(self.entry.pick, self.started)
     }
 
     /// Whether having no answer yet is held against the callee: it is late, and either it answers nobody or it is
     /// later than a person would wait.
     fn is_held_against<G: Gate<Pick = P>>(&self, parts: &Parts<'_, G>, age: Duration) -> bool {
-        let answers = || parts.gate.has_answered_since(self.entry.pick, self.started);
+        let answers = || parts.has_answered_since(self.entry.pick, self.started);
         age >= self.late_after(parts) && (age >= parts.plan.late_after() || !answers())
     }
 

@@ -295,6 +295,14 @@ impl<G: Gate> Parts<'_, G> {
         }
     }
 
+    /// Whether a success came from there since `at`. Where there is no breaker to know, the learned limit does: it
+    /// hears of every success.
+    pub(crate) fn has_answered_since(&self, pick: G::Pick, at: Instant) -> bool {
+        self.gate.has_answered_since(pick, at).unwrap_or_else(|| {
+            self.timeout.as_ref().is_some_and(|timeout| timeout.has_answered_since(at))
+        })
+    }
+
     #[inline]
     pub(crate) fn deposit(&mut self, now: Instant) {
         if let Some(budget) = self.budget.as_mut() {

@@ -113,6 +113,25 @@ fn a_learned_limit_cuts_nothing_at_a_callee_that_is_busy_but_what_hangs() {
 }
 
 #[test]
+fn a_callee_without_a_breaker_is_busy_too_while_it_answers_others() {
+    for (answers, cuts) in [(true, false), (false, true)] {
+        let house = learned(None::<CircuitBreaker>, Plan { retry: retry(2), ..Plan::default() });
+        let config =
+            BulkheadConfig { max_concurrent: 2, max_run: None, ..BulkheadConfig::default() };
+        house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&config).unwrap());
+        let mut late = begun(&house, Ask::default(), 2_000);
+        let mut other = begun(&house, Ask::default(), 2_000);
+        let verdict = if answers { Verdict::SUCCESS } else { Verdict::PERMANENT };
+        let _ = other.on(&house, ended(1, verdict), at(2_009));
+        let _takes_its_place = begun(&house, Ask::default(), 2_009);
+        let _waits = queued(&house, Ask::default(), 2_010);
+        let action = late.on(&house, Event::Tick, late.wake_at());
+        let cut = matches!(action, Action::Cancel { limit: Limit::Learned, .. });
+        assert_eq!(cut, cuts, "answers: {answers}: {action:?}");
+    }
+}
+
+#[test]
 fn who_leaves_the_line_passes_the_place_on_granted_or_not() {
     for granted in [false, true] {
         let house = narrow(breaker(), Plan::default());
