@@ -192,6 +192,19 @@ fn a_retry_refused_behind_the_limit_gives_its_tokens_back_and_only_those() {
 }
 
 #[test]
+fn a_retry_that_waited_for_tokens_gives_them_back_if_its_breaker_has_opened_meanwhile() {
+    let house = limited(&RateLimitConfig { capacity: Some(1), ..EACH }, plan(1));
+    let mut call = paused(&house, Ask { patient: true, ..Ask::default() }, at(0));
+    let now = call.wake_at();
+    assert_eq!(call.on(&house, Event::Tick, now), Action::Wait);
+    assert_eq!(call.queued().map(|(line, _)| line), Some(Line::RateLimit));
+    house.machines.borrow_mut().gate.as_mut().unwrap().force(crate::Override::open("test"), now);
+    let stopped = stopped(call.on(&house, Event::Tick, at(1_000)));
+    assert!(matches!(stopped, Stopped::Refused(refusal) if refusal.by == Pattern::CircuitBreaker));
+    assert_eq!(available(&house, at(1_000)), 1, "what it waited for is there for others");
+}
+
+#[test]
 fn a_retry_that_is_not_sent_gives_nothing_back_that_it_did_not_take() {
     for limit_each_attempt in [false, true] {
         let config = RateLimitConfig { limit_each_attempt, ..EACH };
