@@ -74,10 +74,11 @@ impl<P: Copy + PartialEq> Attempt<P> {
 }
 
 impl<P> Attempt<P> {
-    /// How much time the call has left from the start of this attempt; `None` without a deadline.
+    /// How much time the call has left now, to be passed on to whom the operation calls; zero once it has passed,
+    /// `None` without a deadline. Reads the clock.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        (self.give_up_at != Instant::NEVER).then(|| self.give_up_at.since(self.started))
+        (self.give_up_at != Instant::NEVER).then(|| self.give_up_at.since(self.clock.now()))
     }
 
     /// Limits connecting by `timeout.connect`, from its first poll on. A policy without a timeout has no such limit, but

@@ -54,6 +54,23 @@ fn a_call_ends_by_the_least_of_its_own_its_policys_and_the_outer_deadline() {
 }
 
 #[test]
+fn an_attempt_tells_what_is_left_of_its_call_whenever_it_is_asked() {
+    let world = World::default();
+    let policy = world.policy().deadline(SECOND).build().unwrap();
+    let left = policy.call().run_blocking(|attempt| {
+        let after = |wait| {
+            world.time.advance(wait);
+            attempt.remaining()
+        };
+        Ok::<_, ()>([Duration::ZERO, 600 * MS, 600 * MS].map(after))
+    });
+    assert_eq!(left.unwrap(), [SECOND, 400 * MS, Duration::ZERO].map(Some));
+    let free = world.policy().build().unwrap();
+    assert_eq!(free.call().run_blocking(|attempt| Ok::<_, ()>(attempt.remaining())).unwrap(), None);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
 fn an_inner_call_does_not_wait_for_a_retry_that_the_outer_deadline_would_cut() {
     let mut world = World::default();
     let outer = world.policy().deadline(250 * MS).build().unwrap();
