@@ -137,7 +137,7 @@ pub struct LimitPassed {
 impl fmt::Display for LimitPassed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, after } = self;
-        write!(f, "{} passed after {after:.1?}", limit.name())
+        write!(f, "{limit} passed after {after:.1?}")
     }
 }
 

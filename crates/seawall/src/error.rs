@@ -108,7 +108,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
         match self {
             Self::Refused(refused) => refused.fmt(f),
             Self::TimedOut(TimedOut { policy, limit, after, history }) => {
-                write!(f, "{policy}: {} passed after {after:.1?}{history}", limit.name())
+                write!(f, "{policy}: {limit} passed after {after:.1?}{history}")
             }
             Self::Failed(error, history) => write!(f, "{error}{history}"),
         }

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use seawall_core::{Numbered, Transition};
+use seawall_core::{Numbered, Pattern, Transition};
 use tokio::sync::broadcast;
 
 /// Tells the transitions of one shell to whoever listens.
@@ -70,7 +70,7 @@ pub struct Change {
     pub transition: Transition,
 }
 
-/// `orders 10.0.0.1:80: circuit breaker closed -> open (5 failures in a row)`
+/// `orders 10.0.0.1:80: circuit_breaker closed -> open (5 failures in a row)`
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
@@ -78,7 +78,7 @@ impl fmt::Display for Change {
             write!(f, " {part}")?;
         }
         let Transition { from, to, cause, .. } = self.transition;
-        write!(f, ": circuit breaker {from} -> {to} ({cause})")
+        write!(f, ": {} {from} -> {to} ({cause})", Pattern::CircuitBreaker.name())
     }
 }
 

@@ -34,7 +34,7 @@ async fn it_tells_what_it_is_and_forwards() {
 #[tokio::test]
 async fn it_recovers_by_itself_when_its_upstream_does() {
     let mut upstream = Upstream::start("served");
-    let name = format!("default {}: circuit breaker", upstream.addr);
+    let name = format!("default {}: circuit_breaker", upstream.addr);
     let to = format!("http://{}", upstream.addr);
     let mut gateway = Seawall::start(&["proxy", "--to", &to, "--listen", FREE]);
     let addr = gateway.address("listening on http://").await;

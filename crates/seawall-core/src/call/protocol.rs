@@ -1,5 +1,7 @@
 //! What a call and its driver say to each other.
 
+use core::fmt;
+
 use crate::{Instant, Priority, Refusal, Stopped, Verdict};
 
 /// What one caller brings to a call.
@@ -154,5 +156,12 @@ impl Limit {
             Self::Connect => "connect limit",
             Self::Read => "read limit",
         }
+    }
+}
+
+/// Its [`name`](Limit::name).
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

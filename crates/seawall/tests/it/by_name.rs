@@ -79,7 +79,7 @@ fn f69_a_breaker_of_one_name_is_one_breaker() {
 
     let heard = world.block_on(async move { events.next().await });
     let Some(Heard::Change(change)) = heard else { panic!("{heard:?}") };
-    assert_eq!(change.to_string(), "db: circuit breaker closed -> open (1 failure)");
+    assert_eq!(change.to_string(), "db: circuit_breaker closed -> open (1 failure)");
     world.time.advance(60 * SECOND);
     let seen = registry.snapshot();
     assert_eq!(seen.circuit_breakers["db"].state, "half_open", "it goes by the registry's clock");

@@ -42,9 +42,9 @@ fn an_outage_is_told_as_three_transitions_in_words() {
         told
     });
     let expected = [
-        (1, "orders: circuit breaker closed -> open (5 failures in a row)"),
-        (2, "orders: circuit breaker open -> half_open (open period over)"),
-        (3, "orders: circuit breaker half_open -> closed (3 probes succeeded)"),
+        (1, "orders: circuit_breaker closed -> open (5 failures in a row)"),
+        (2, "orders: circuit_breaker open -> half_open (open period over)"),
+        (3, "orders: circuit_breaker half_open -> closed (3 probes succeeded)"),
     ];
     let expected = expected.map(|(number, text)| (number, text.to_owned()));
     assert_eq!(told, [expected.clone(), expected].concat());
