@@ -100,15 +100,21 @@ impl<K: AnyKey> PerKey<K> {
         Key::new(self.0.clone(), place)
     }
 
-    /// Where the breaker of a key stands: closed for one that is not known. `None` without a breaker.
+    /// Where the breaker of a key stands. Of one that is not known, where it would: closed, or where there is no room for
+    /// it, as that of all who share the overflow cell. `None` without a breaker.
     #[must_use]
     pub fn phase<Q>(&self, key: &Q) -> Option<Phase>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        match self.known(key) {
-            Some(key) => key.phase(),
+        let now = self.0.clock.now();
+        let place = self
+            .0
+            .shell
+            .with(|machines| machines.enter_known(key).or_else(|| machines.enter_shared(now)));
+        match place {
+            Some(place) => Key::new(self.0.clone(), place).phase(),
             None => self.0.shell.read(|machines| machines.has_breaker().then_some(Phase::Closed)),
         }
     }

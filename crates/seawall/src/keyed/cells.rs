@@ -141,6 +141,19 @@ impl<K: Hash + Eq + Clone, C: Clone> Cells<K, C> {
         (0..len as u32).for_each(|place| self.enchain(place));
     }
 
+    /// Whether a key that is not known would have a place of its own. Asks the cells that [`place`](Self::place) would
+    /// ask, and leaves each as old as it is.
+    pub(crate) fn has_room(&mut self, mut is_idle: impl FnMut(&mut C) -> bool) -> bool {
+        let mut place = self.oldest;
+        self.table.len() < self.max_keys as usize
+            || (0..INSPECTED_MAX).any(|_| {
+                self.table.get_mut(place as usize).is_some_and(|row| {
+                    place = row.younger;
+                    is_idle(&mut row.cell)
+                })
+            })
+    }
+
     /// Puts a place at the head of its chain.
     fn enchain(&mut self, place: u32) {
         let chain = self.chain(&self.table[place as usize].key);

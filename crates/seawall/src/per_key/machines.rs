@@ -87,6 +87,17 @@ impl<K: AnyKey> KeyedMachines<K> {
         Some(place)
     }
 
+    /// The place that a key shares which is not known, with one user more; `None` if there is room for it.
+    pub(super) fn enter_shared(&mut self, now: Instant) -> Option<u32> {
+        self.put_down();
+        let machines = &mut self.machines;
+        if self.cells.has_room(|cell| is_idle(machines, cell, now)) {
+            return None;
+        }
+        self.enter_again(OVERFLOW);
+        Some(OVERFLOW)
+    }
+
     /// One user more.
     #[inline]
     pub(super) fn enter_again(&mut self, place: u32) {

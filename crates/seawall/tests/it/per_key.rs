@@ -307,13 +307,19 @@ fn those_for_whom_there_is_no_room_share_one_cell_and_are_counted() {
             assert!(refused.to_string().starts_with(told), "{refused}");
         }
     }
+    for key in ["c", "never seen"] {
+        assert_eq!(tenants.phase(key), Some(Phase::Open), "{key}");
+    }
     let seen = tenants.snapshot();
     assert_eq!((seen.keys, seen.overflowed, seen.evicted, seen.open), (2, 103, 0, 3));
+    tenants.release("c");
     assert!(tenants.key("c").is_shared() && !tenants.key("a").is_shared());
     assert!(!tenants.force("c", Override::closed("for one")), "it would be for all who share");
     assert_eq!(reason(poll(&mut good(&tenants, "c"))), Reason::Open);
     // Once there is room c is closed: what the others did is not its own.
     world.pass(15 * SECOND);
+    assert_eq!(tenants.phase("c"), Some(Phase::Closed));
+    assert_eq!(tenants.snapshot().evicted, 0, "to ask is not to come");
     assert!(matches!(poll(&mut good(&tenants, "c")), Some(Ok(()))));
     assert_eq!(tenants.snapshot().evicted, 1);
 }
@@ -335,7 +341,7 @@ fn an_override_of_one_key_is_of_that_key_and_keeps_it() {
     world.pass(60 * SECOND);
     assert_eq!(tenants.phase("a"), Some(Phase::Closed));
     let lines = [(); 4].map(|()| next(&mut events));
-    let line = |from, to, why| format!("orders a: circuit breaker {from} -> {to} ({why})");
+    let line = |from, to, why| format!("orders a: circuit_breaker {from} -> {to} ({why})");
     let said = line("closed", "forced_open", "override");
     let expected = [
         said.clone(),
