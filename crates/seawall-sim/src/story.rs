@@ -66,7 +66,8 @@ pub struct Totals {
 }
 
 impl Story {
-    /// The share of calls that ended well among those offered in the last `seconds`; 1 if none was.
+    /// Calls that ended well for each one offered in the last `seconds`: a little above 1 where some came before
+    /// those; 1 if none was offered.
     #[must_use]
     pub fn goodput_of_last(&self, seconds: usize) -> f64 {
         self.goodput(self.rows.len().saturating_sub(seconds)..self.rows.len())
@@ -88,7 +89,8 @@ impl Story {
         (from..=ends).find(|at| self.goodput(*at..at + seconds) > 0.9).map(|at| at - from)
     }
 
-    /// A bar per second for each figure, and the totals. Plain text, 11 columns and one per second.
+    /// A bar per second for each figure, and the totals. Plain text, 11 columns and one per second. Of breakers: `.` if
+    /// all are closed, else what most of the others are, `o` open or `h` half-open.
     #[must_use]
     pub fn chart(&self) -> String {
         let calls = [
