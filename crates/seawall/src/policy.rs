@@ -205,6 +205,7 @@ impl Policy {
     }
 
     /// Overrides its breaker until the time of that is over or [`release`](Self::release); nothing without a breaker.
+    /// Reason and end are in its [`snapshot`](Self::snapshot).
     pub fn force(&self, said: Override) {
         self.with_breaker(|breaker, now| breaker.force(said, now));
     }

@@ -28,7 +28,7 @@ use self::handle::{Handle, Made};
 use crate::{
     Clock, Origins, Policy, PolicyBuilder, PolicyConfig,
     observe::{Events, Stream},
-    snapshot::{Observed, Snapshot, timestamp},
+    snapshot::{Observed, Snapshot},
 };
 
 pub use by_name::Kind;
@@ -175,9 +175,7 @@ impl Registry {
     /// The statistics of everything.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let now = self.0.clock.now();
-        let mut snapshot =
-            Snapshot { timestamp: timestamp(self.0.clock.wall(now)), ..Snapshot::default() };
+        let mut snapshot = Snapshot::taken_now(&self.0.clock);
         let (named, others) = {
             let entries = self.entries();
             let named = entries.names.values().flatten();

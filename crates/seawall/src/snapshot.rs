@@ -9,7 +9,7 @@ mod timestamp;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub(crate) use self::timestamp::timestamp;
+use self::timestamp::timestamp;
 pub use self::{
     calls::{CallStats, EndpointStats, PerKeyStats, TallyStats},
     patterns::{
@@ -17,6 +17,7 @@ pub use self::{
         RateLimiterStats, RetryStats, TimeoutStats,
     },
 };
+use crate::Clock;
 
 /// The statistics of everything in a registry. Sections are maps from a component's name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +42,13 @@ pub struct Snapshot {
     pub per_key: BTreeMap<String, PerKeyStats>,
     /// Endpoints of upstreams.
     pub endpoints: BTreeMap<String, EndpointStats>,
+}
+
+impl Snapshot {
+    /// One with nothing in it yet.
+    pub(crate) fn taken_now(clock: &Clock) -> Self {
+        Self { timestamp: timestamp(clock.wall(clock.now())), ..Self::default() }
+    }
 }
 
 /// Something with statistics.

@@ -26,6 +26,26 @@ impl<K: AnyKey> Observed for PerKey<K> {
 }
 
 impl Policy {
+    /// Its statistics at one moment, each figure under its name in the section of its kind: what
+    /// [`Registry::snapshot`](crate::Registry::snapshot) shows of it. A part that is shared by handle is shown by the
+    /// handle.
+    ///
+    /// ```
+    /// use seawall::{CircuitBreakerConfig, Override, Policy};
+    ///
+    /// let orders = Policy::builder("orders").circuit_breaker(CircuitBreakerConfig::default()).build()?;
+    /// orders.force(Override::open("the database moves"));
+    /// let said = orders.snapshot().circuit_breakers["orders"].overridden.clone();
+    /// assert_eq!(said.map(|said| said.reason), Some("the database moves".to_owned()));
+    /// # Ok::<(), seawall::Invalids>(())
+    /// ```
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::taken_now(self.clock());
+        self.observe(&mut snapshot);
+        snapshot
+    }
+
     /// The statistics of its patterns, without those of its calls.
     pub(crate) fn observe_patterns(&self, snapshot: &mut Snapshot) {
         let (name, now, clock) = (self.name().to_string(), self.clock().now(), self.clock());
