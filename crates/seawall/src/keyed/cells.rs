@@ -328,7 +328,10 @@ mod tests {
             Step::Use(key) => (key, true),
             Step::Leave(key) => (key, false),
         };
+        let room = cells.has_room(|cell| !cell.used);
+        let expected = room || cells.find(key).is_some();
         let place = cells.place(key, |cell| !cell.used);
+        assert_eq!(place != OVERFLOW, expected, "it was told otherwise before it came");
         if place == OVERFLOW {
             return None;
         }
