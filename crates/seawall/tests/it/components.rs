@@ -300,10 +300,14 @@ fn a_panic_gives_the_place_back() {
 #[test]
 fn a_limit_ends_the_wait_for_a_pooled_operation() {
     let config = BulkheadConfig { max_run: Some(10 * MS), ..one_place() };
-    let bulkhead = Bulkhead::new("reports", config).unwrap();
+    let time = Time::default();
+    let bulkhead = Bulkhead::with_clock("reports", config, time.clock()).unwrap();
     let (release, hold) = std::sync::mpsc::sync_channel::<()>(0);
     let hold = Mutex::new(hold);
-    let late = bulkhead.run_pooled(move || hold.lock().unwrap().recv().map_err(drop));
+    let late = bulkhead.run_pooled(move || {
+        time.advance(10 * MS); // not before it has begun
+        hold.lock().unwrap().recv().map_err(drop)
+    });
     assert!(matches!(late, Err(Error::TimedOut(_))));
     assert_eq!(bulkhead.pool_snapshot().abandoned, 1);
     drop(release);

@@ -20,31 +20,15 @@ use crate::world::{MS, SECOND, World, assert_nothing_is_left, exact_retry, seen}
 fn a_limit_ends_the_wait_and_the_thread_that_hangs_is_counted() {
     let world = World::default();
     let policy = world.policy().deadline(SECOND).build().unwrap();
-    let (release, held) = mpsc::sync_channel::<()>(1);
-    let held = Arc::new(Mutex::new(held));
-    let caller = thread::spawn({
-        let policy = policy.clone();
-        move || {
-            policy.run_pooled(move || {
-                let _ = held.lock().unwrap().recv();
-                Ok::<_, ()>(())
-            })
-        }
-    });
-    while policy.pool_snapshot().threads == 0 {
-        thread::yield_now();
-    }
-    while !caller.is_finished() {
-        world.time.advance(SECOND);
-        thread::yield_now();
-    }
-    assert!(matches!(caller.join().unwrap(), Err(Error::TimedOut(_))));
+    let mut holding = Holding::new();
+    let (caller, job) = (policy.clone(), holding.job());
+    let caller = thread::spawn(move || caller.run_pooled(job));
+    until(|| holding.begun() == 1);
+    time_out(&world, caller);
     let seen = policy.pool_snapshot();
     assert_eq!((seen.abandoned, seen.threads, seen.idle), (1, 1, 0), "its thread is not free");
-    drop(release);
-    while policy.pool_snapshot().idle == 0 {
-        thread::yield_now();
-    }
+    holding.let_go();
+    until(|| policy.pool_snapshot().idle == 1);
     assert_eq!(policy.run_pooled(|| Ok::<_, ()>(7)).unwrap(), 7);
     assert_eq!(policy.pool_snapshot().threads, 1, "and is used again");
     assert_nothing_is_left(&policy);
@@ -267,7 +251,9 @@ fn a_job_that_was_left_keeps_its_place_until_it_returns() {
     let policy = world.policy().config(limited(one)).build().unwrap();
     let mut holding = Holding::new();
     let (caller, job) = (policy.clone(), holding.job());
-    time_out(&world, thread::spawn(move || caller.run_pooled(job)));
+    let caller = thread::spawn(move || caller.run_pooled(job));
+    until(|| holding.begun() == 1);
+    time_out(&world, caller);
     assert_eq!(policy.counts().attempts.in_flight(), 0);
 
     assert_eq!(seen(&policy).bulkheads["orders"].active_calls, 1);
