@@ -12,7 +12,7 @@
 use core::time::Duration;
 
 use crate::{
-    Gate, Instant, Pattern, Reason, Refusal, Stopped,
+    Gate, Instant, Pattern, Permit, Reason, Refusal, Stopped,
     call::{
         Action, Call, Finish, Last, Line, Parts, Shared, State,
         attempt::Wait,
@@ -163,11 +163,14 @@ impl<P: Copy + PartialEq> Call<P> {
                 Ok(place) => place,
                 Err(not_yet) => return self.not_yet(parts, not_yet, retry),
             };
+            // Through the rate limit, or the bulkhead has gone while it waited there.
+            if place.is_none() && line == Line::RateLimit {
+                self.pass_limit(&parts, now);
+            }
+            if now >= self.give_up_at {
+                return self.come_too_late(&mut parts, place, retry, Stopped::Deadline);
+            }
             let Some(place) = place else {
-                // Through the rate limit, or the bulkhead has gone while it waited there.
-                if line == Line::RateLimit {
-                    self.pass_limit(&parts, now);
-                }
                 return self.enter_later(&mut parts, shared, retry, now);
             };
             match parts.admit_with(place, &self.picks, now, || shared.draw()) {
@@ -180,6 +183,26 @@ impl<P: Copy + PartialEq> Call<P> {
                 Err(refusal) => self.not_yet(parts, refusal.into(), retry),
             }
         })
+    }
+
+    /// Its turn came in time, and it did not: this process stalled. What it was given is there for others.
+    fn come_too_late<G: Gate<Pick = P>>(
+        &mut self,
+        parts: &mut Parts<'_, G>,
+        place: Option<Permit>,
+        retry: Option<(Wait, Last)>,
+        stopped: Stopped,
+    ) -> Action {
+        if let (Some(bulkhead), Some(place)) = (parts.bulkhead.as_mut(), place) {
+            bulkhead.withdraw(place);
+        }
+        match retry {
+            None => {
+                self.refuse(parts, Pattern::Deadline, Reason::TooLate, None);
+                self.not_started()
+            }
+            Some((wait, last)) => self.give_up_retry(parts, wait, last, stopped),
+        }
     }
 
     /// The rate limit has let it through, if there is one.

@@ -1,6 +1,9 @@
 //! Calls that wait for a place: in turn, within their limits, and without spinning.
 
 use std::{
+    cell::Cell,
+    future::{pending, ready},
+    rc::Rc,
     sync::{Arc, Mutex},
     task::{Context, Waker},
     thread,
@@ -106,9 +109,9 @@ fn dropped_while_waiting_or_granted_it_passes_the_place_on() {
         let world = World::default();
         let policy = narrow(&world, one_place());
         let cx = &mut Context::from_waker(Waker::noop());
-        let mut holder = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+        let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
         assert!(holder.as_mut().poll(cx).is_pending());
-        let mut leaver = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+        let mut leaver = Box::pin(policy.run(pending::<Result<(), ()>>));
         assert!(leaver.as_mut().poll(cx).is_pending());
         let mut next = Box::pin(policy.run(|| async { Ok::<_, ()>(7) }));
         assert!(next.as_mut().poll(cx).is_pending());
@@ -133,7 +136,7 @@ fn a_blocking_call_waits_for_its_place_and_is_woken() {
     let world = World::default();
     let policy = narrow(&world, one_place());
     let cx = &mut Context::from_waker(Waker::noop());
-    let mut holder = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+    let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
     assert!(holder.as_mut().poll(cx).is_pending());
     let blocking = thread::spawn({
         let policy = policy.clone();
@@ -152,7 +155,7 @@ fn a_blocking_wait_ends_when_the_clock_says_so() {
     let world = World::default();
     let policy = narrow(&world, one_place());
     let cx = &mut Context::from_waker(Waker::noop());
-    let mut holder = Box::pin(policy.run(std::future::pending::<Result<(), ()>>));
+    let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
     assert!(holder.as_mut().poll(cx).is_pending());
     let blocking = thread::spawn({
         let policy = policy.clone();
@@ -199,6 +202,52 @@ fn a_shaper_lets_calls_through_at_their_times() {
     world.run();
     let expected: Vec<_> = (0..20).map(|n| 20 * MS * n).collect();
     assert_eq!(*times.lock().unwrap(), expected);
+}
+
+#[test]
+fn nothing_starts_after_the_deadline_however_long_this_process_stalls() {
+    let mut world = World::default();
+    let policy = world.policy().bulkhead(one_place()).deadline(SECOND).build().unwrap();
+    let holds = policy.clone();
+    let holder = world.spawn(async move { holds.run(pending::<Result<(), ()>>).await });
+    let (waits, started) = (policy.clone(), Rc::new(Cell::new(None)));
+    let (at, time) = (started.clone(), world.time.clone());
+    let waiter = world.spawn(async move {
+        let operation = || {
+            at.set(Some(time.passed()));
+            ready(Ok::<_, ()>(()))
+        };
+        waits.run(operation).await
+    });
+    world.settle();
+    world.time.advance(500 * MS);
+    world.cancel(&holder);
+    world.time.advance(2 * SECOND);
+    world.settle();
+    assert_eq!(started.get(), None);
+    let Some(Err(Error::Refused(refused))) = waiter.answer() else { panic!("it waited in vain") };
+    assert_eq!(refused.refusal.reason, Reason::TooLate);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn nothing_starts_after_the_deadline_on_the_callers_own_thread_either() {
+    let world = World::default();
+    let shaper = RateLimitConfig {
+        algorithm: Algorithm::Shaper,
+        rate: Some(Rate::per_second(1)),
+        ..RateLimitConfig::default()
+    };
+    let policy = world.policy().rate_limit(shaper).deadline(1_100 * MS).build().unwrap();
+    policy.run_blocking(|| Ok::<_, ()>(())).unwrap();
+    let waits = policy.clone();
+    let caller = thread::spawn(move || waits.run_blocking(|| Ok::<_, ()>(())));
+    while world.time.manual.next_wake().is_none() {
+        thread::yield_now();
+    }
+    world.time.advance(10 * SECOND);
+    assert!(matches!(caller.join().unwrap(), Err(Error::Refused(_))));
+    assert_nothing_is_left(&policy);
 }
 
 #[test]

@@ -132,6 +132,54 @@ fn a_callee_without_a_breaker_is_busy_too_while_it_answers_others() {
 }
 
 #[test]
+fn a_turn_that_came_in_time_is_given_back_by_one_that_comes_after_its_deadline() {
+    let plan = || Plan { deadline: Some(100 * MS), ..Plan::default() };
+    let house = narrow(breaker(), plan());
+    let mut first = begun(&house, Ask::default(), 0);
+    let mut late = queued(&house, Ask::default(), 1);
+    let mut next = queued(&house, Ask::default(), 90);
+    let _ = first.on(&house, ended(1, Verdict::SUCCESS), at(95));
+    assert_eq!(woken(&house), [late.queued().unwrap()]);
+    let Action::Done(Finish::Refused(refusal)) = late.on(&house, Event::Woken, at(101)) else {
+        panic!("its deadline has passed")
+    };
+    assert_eq!((refusal.by, refusal.reason), (Pattern::Deadline, Reason::TooLate));
+    assert_eq!(woken(&house), [next.queued().unwrap()], "its place is there for others");
+    assert_eq!(next.on(&house, Event::Woken, at(102)), Action::Start { attempt: 1 });
+
+    for (algorithm, left) in [(Algorithm::TokenBucket, 10), (Algorithm::Shaper, 10)] {
+        let house = House { plan: plan(), ..limited(algorithm, 10, 100) };
+        let cost = if algorithm == Algorithm::Shaper { 1 } else { 10 };
+        let _takes_all = begun(&house, Ask { cost, ..Ask::default() }, 0);
+        let mut late = queued(&house, Ask { patient: true, ..Ask::default() }, 0);
+        assert!(late.wake_at() <= at(100));
+        let action = late.on(&house, Event::Tick, at(5_000));
+        assert!(matches!(action, Action::Done(Finish::Refused(_))), "{algorithm:?}: {action:?}");
+        let seen = house.machines.borrow().limiter.as_ref().unwrap().snapshot(at(5_000));
+        assert_eq!((seen.available, seen.waiting), (left, 0), "{algorithm:?}: it took nothing");
+    }
+}
+
+#[test]
+fn a_retry_whose_turn_comes_after_the_deadline_leaves_the_answer_before_it() {
+    let plan = Plan { retry: retry(1), deadline: Some(100 * MS), ..Plan::default() };
+    let house = narrow(breaker(), plan);
+    let mut first = begun(&house, Ask::default(), 0);
+    let action = first.on(&house, ended(1, Verdict::FAILURE), at(1));
+    assert_eq!(action, Action::Wait);
+    let mut holds = begun(&house, Ask::default(), 2);
+    assert_eq!(first.on(&house, Event::Tick, first.wake_at()), Action::Wait);
+    assert!(first.queued().is_some());
+    let _ = holds.on(&house, ended(1, Verdict::SUCCESS), at(50));
+    let action = first.on(&house, Event::Woken, at(100));
+    let stopped = Stopped::Deadline;
+    assert_eq!(action, Action::Done(Finish::Answer { attempt: 1, stopped }));
+    let machines = house.machines.borrow();
+    assert_eq!(machines.bulkhead.as_ref().unwrap().snapshot().running, 0);
+    assert_eq!(machines.budget.as_ref().unwrap().snapshot().retries, 0, "it is not paid for");
+}
+
+#[test]
 fn who_leaves_the_line_passes_the_place_on_granted_or_not() {
     for granted in [false, true] {
         let house = narrow(breaker(), Plan::default());
