@@ -363,15 +363,16 @@ impl<P: Copy + PartialEq> Call<P> {
             .flatten()
     }
 
-    /// Asks for leave and starts the next attempt.
+    /// Asks for leave and starts the next attempt, which may wait in line until `by`.
     #[inline(always)]
     fn start<G: Gate<Pick = P>>(
         &mut self,
         parts: &mut Parts<'_, G>,
+        by: Instant,
         now: Instant,
         draw: impl FnOnce() -> crate::Draw,
     ) -> Result<Action, NotYet> {
-        let entry = parts.admit(&self.picks, self.priority, self.give_up_at, now, draw)?;
+        let entry = parts.admit(&self.picks, self.priority, by, now, draw)?;
         Ok(self.run(parts, entry, now))
     }
 

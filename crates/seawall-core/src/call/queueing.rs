@@ -34,7 +34,8 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let action = self.start(parts, now, || shared.draw())?;
+        let by = if first { self.give_up_at } else { self.start_by() };
+        let action = self.start(parts, by, now, || shared.draw())?;
         if first {
             parts.deposit(now);
         }
@@ -167,8 +168,8 @@ impl<P: Copy + PartialEq> Call<P> {
             if place.is_none() && line == Line::RateLimit {
                 self.pass_limit(&parts, now);
             }
-            if now >= self.give_up_at {
-                return self.come_too_late(&mut parts, place, retry, Stopped::Deadline);
+            if let Some(stopped) = self.overdue(retry.is_some(), now) {
+                return self.come_too_late(&mut parts, place, retry, stopped);
             }
             let Some(place) = place else {
                 return self.enter_later(&mut parts, shared, retry, now);

@@ -128,8 +128,17 @@ impl<P: Copy + PartialEq> Call<P> {
     }
 
     /// Until when a retry may start.
-    fn start_by(&self) -> Instant {
+    pub(super) fn start_by(&self) -> Instant {
         self.give_up_at.min(self.retry_until)
+    }
+
+    /// Why nothing of it starts any more, if so.
+    pub(super) fn overdue(&self, retry: bool, now: Instant) -> Option<Stopped> {
+        if now >= self.give_up_at {
+            Some(Stopped::Deadline)
+        } else {
+            (retry && now > self.retry_until).then_some(Stopped::MaxElapsed)
+        }
     }
 
     pub(super) const fn pause(&mut self, wait: Wait, last: Last) -> Action {
@@ -151,8 +160,8 @@ impl<P: Copy + PartialEq> Call<P> {
         // What the attempt before it took is used up.
         self.limited_at = Instant::NEVER;
         shared.visit(now, |mut parts| {
-            let stopped = if now >= self.give_up_at {
-                Stopped::Deadline
+            let stopped = if let Some(stopped) = self.overdue(true, now) {
+                stopped
             } else if !repeatable {
                 // It could when the retry was granted: what was sent since then has outgrown its buffer.
                 Stopped::NotRepeatable

@@ -1,9 +1,15 @@
 //! The budget bounds retries; delays keep their cap; what is not a success is still the caller's answer.
 
-use std::{cell::Cell, future::pending, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    future::{pending, ready},
+    rc::Rc,
+    time::Duration,
+};
 
 use seawall::{
-    CircuitBreakerConfig, Error, Ratio, RetryConfig, RetryOn, Strategy, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Error, Ratio, RetryConfig, RetryOn, Strategy,
+    TimeoutConfig,
     core::{Draws, Limit, Outcome, Pattern, Stopped, Verdict},
 };
 
@@ -97,6 +103,35 @@ fn attempts_follow_the_configured_delays() {
         begun
     });
     assert_eq!(begun, [(1, Duration::ZERO), (2, 100 * MS), (3, 300 * MS), (4, 700 * MS)]);
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn no_retry_starts_after_max_elapsed_though_it_had_to_queue() {
+    let mut world = World::default();
+    let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
+    let retry = RetryConfig { max_elapsed: Some(SECOND), ..exact_retry() };
+    let policy = world.policy().bulkhead(one).retry(retry).build().unwrap();
+    let (retries, attempts) = (policy.clone(), Rc::new(Cell::new(0)));
+    let (runs, time) = (attempts.clone(), world.time.clone());
+    let call = world.spawn(async move {
+        let failing = || {
+            runs.set(runs.get() + 1);
+            ready(Err::<(), _>(()))
+        };
+        let _ = retries.run(failing).await;
+        time.passed()
+    });
+    let (holds, time) = (policy.clone(), world.time.clone());
+    world.spawn(async move {
+        let operation = || async {
+            time.sleep(10 * SECOND).await;
+            Ok::<_, ()>(())
+        };
+        holds.run(operation).await.unwrap();
+    });
+    world.run();
+    assert_eq!((attempts.get(), call.answer()), (1, Some(SECOND)));
     assert_nothing_is_left(&policy);
 }
 

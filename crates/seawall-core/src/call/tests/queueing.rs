@@ -180,6 +180,45 @@ fn a_retry_whose_turn_comes_after_the_deadline_leaves_the_answer_before_it() {
 }
 
 #[test]
+fn no_retry_waits_in_line_beyond_max_elapsed_or_starts_later() {
+    let config =
+        RetryConfig { base_delay: 10 * MS, max_elapsed: Some(100 * MS), ..RetryConfig::default() };
+    for called_up in [false, true] {
+        let plan = Plan { retry: Some(Retry::new(&config).unwrap()), ..Plan::default() };
+        let house = narrow(breaker(), plan);
+        let mut call = begun(&house, Ask::default(), 0);
+        assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
+        let mut holds = begun(&house, Ask::default(), 2);
+        assert_eq!(call.on(&house, Event::Tick, call.wake_at()), Action::Wait);
+        assert_eq!((call.queued().is_some(), call.wake_at()), (true, at(100)));
+        let action = if called_up {
+            let _ = holds.on(&house, ended(1, Verdict::SUCCESS), at(90));
+            call.on(&house, Event::Woken, at(101))
+        } else {
+            call.on(&house, Event::Tick, at(100))
+        };
+        let Action::Done(Finish::Answer { attempt: 1, stopped }) = action else {
+            panic!("called up: {called_up}: {action:?}")
+        };
+        assert_eq!(stopped == Stopped::MaxElapsed, called_up, "{stopped:?}");
+        assert_eq!(house.machines.borrow().budget.as_ref().unwrap().snapshot().retries, 0);
+    }
+}
+
+#[test]
+fn a_pause_that_a_stall_prolongs_beyond_max_elapsed_ends_without_a_retry() {
+    let config =
+        RetryConfig { base_delay: 10 * MS, max_elapsed: Some(100 * MS), ..RetryConfig::default() };
+    let plan = Plan { retry: Some(Retry::new(&config).unwrap()), ..Plan::default() };
+    let house = house(breaker(), plan);
+    let mut call = begun(&house, Ask::default(), 0);
+    assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
+    let stopped = Stopped::MaxElapsed;
+    let over = Action::Done(Finish::Answer { attempt: 1, stopped });
+    assert_eq!(call.on(&house, Event::Tick, at(101)), over);
+}
+
+#[test]
 fn who_leaves_the_line_passes_the_place_on_granted_or_not() {
     for granted in [false, true] {
         let house = narrow(breaker(), Plan::default());
