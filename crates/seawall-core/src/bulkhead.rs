@@ -212,7 +212,7 @@ impl Bulkhead {
     }
 
     /// Other settings from now on. Nothing that runs is cut: a lower limit is reached as calls end. Who finds no
-    /// room in a shorter queue is refused, the least urgent and of them the youngest first.
+    /// place, and no room in a shorter queue, is refused, the least urgent and of them the youngest first.
     ///
     /// # Errors
     /// The first setting that makes no sense; then nothing has changed.
@@ -229,13 +229,13 @@ impl Bulkhead {
                 self.refuse_waiter(place, Reason::TooLarge);
             }
         }
+        self.advance(now); // whoever finds a place needs no room to wait
         let kept = u32::from(config.max_queue >= EVERY_CLASS);
         while self.queue.len() > config.max_queue
             && let Some(place) = self.youngest_of_the_least_urgent(0, kept)
         {
             self.refuse_waiter(place, Reason::Full);
         }
-        self.advance(now);
         Ok(())
     }
 }

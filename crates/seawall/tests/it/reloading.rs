@@ -114,6 +114,20 @@ fn a_shrunk_queue_refuses_the_least_urgent_first() {
 }
 
 #[test]
+fn more_places_and_a_shorter_queue_refuse_nobody_for_whom_there_is_a_place() {
+    let world = World::default();
+    let one = BulkheadConfig { max_concurrent: 1, max_queue: 100, ..BulkheadConfig::default() };
+    let policy = built(&world, &bulkhead(one.clone()));
+    let mut calls: Vec<_> = (0..51).map(|_| hanging(&policy, Priority::Normal)).collect();
+    assert!(calls.iter_mut().all(|call| poll(call).is_none()));
+    let many = BulkheadConfig { max_concurrent: 40, max_queue: 10, ..one };
+    policy.reload(&bulkhead(many)).unwrap();
+    let refused = calls.iter_mut().filter_map(poll).count();
+    let stats = &seen(&policy).bulkheads["orders"];
+    assert_eq!((refused, stats.active_calls, stats.queued), (1, 40, 10));
+}
+
+#[test]
 fn open_stays_open_with_its_old_end() {
     let world = World::default();
     let policy = built(&world, &breaker(CircuitBreakerConfig::default()));

@@ -241,6 +241,7 @@ impl Model {
         for id in shut_out {
             self.decide(id, State::Refused(Reason::TooLarge));
         }
+        self.advance(now);
         while self.waiting().count() > config.max_queue as usize {
             let kept = usize::from(config.max_queue >= 5);
             let lowest = Priority::ALL.iter().rev().find(|&&c| self.count(c) > kept).unwrap();
@@ -248,7 +249,6 @@ impl Model {
             let id = last.unwrap().id;
             self.decide(id, State::Refused(Reason::Full));
         }
-        self.advance(now);
     }
 
     fn tell(&mut self, now: Instant) -> Vec<u32> {
