@@ -167,13 +167,16 @@ impl RateLimiter {
     }
 
     /// How long until a call of this class that costs `cost` could go, if no others come: zero if it could now, `None` if
-    /// it never can. Who waits already is not reckoned with, but in a shaper.
+    /// it never can. Of those who wait before it only the first is reckoned with, but in a shaper all.
     #[must_use]
     pub fn time_until(&self, cost: u64, priority: Priority, now: Instant) -> Option<Duration> {
         match self.kind {
             Kind::Shaper if cost > self.shaper.capacity() => None,
             Kind::Shaper => self.shaper.idle_in(now),
-            _ => self.kind.time_until(cost.saturating_add(floor(&self.floors, priority)), now),
+            _ => {
+                let alone = self.time_until_alone(cost, priority, now)?;
+                Some(self.time_behind(cost, priority, now).map_or(alone, |wait| wait.max(alone)))
+            }
         }
     }
 

@@ -15,6 +15,8 @@
 
 mod places;
 
+use core::time::Duration;
+
 pub(super) use self::places::{Place, Waiter, Waiting};
 use super::{RateLimiter, floor, refused};
 use crate::{Admission, Instant, Pattern, Priority, Reason, Refusal, Ticket};
@@ -31,7 +33,7 @@ impl RateLimiter {
     ) -> Admission {
         let behind = self.waiting.as_ref().is_some_and(|waiting| waiting.is_before(priority));
         let answer = match behind {
-            true => Admission::No(self.not_now(cost, priority, now)),
+            true => Admission::No(self.not_yet(cost, priority, now)),
             false => self.take(cost, priority, give_up_at, now),
         };
         let answer = match answer {
@@ -65,11 +67,42 @@ impl RateLimiter {
         self.waiting.as_mut()?.call_up(ready)
     }
 
-    /// The refusal of one who has to stand behind others.
+    /// The refusal of one who would have to stand behind others, and does not wait.
     #[cold]
     pub(super) fn not_now(&self, cost: u64, priority: Priority, now: Instant) -> Refusal {
         let most = self.snapshot(now).limit;
         refused(self.time_until(cost, priority, now), most)
+    }
+
+    /// As [`not_now`](Self::not_now), of one who may wait: those before it may still leave, so it is not without hope
+    /// while its own tokens may come in time.
+    #[cold]
+    fn not_yet(&self, cost: u64, priority: Priority, now: Instant) -> Refusal {
+        let most = self.snapshot(now).limit;
+        refused(self.time_until_alone(cost, priority, now), most)
+    }
+
+    /// How long until there are tokens for such a call, whoever waits.
+    pub(super) fn time_until_alone(
+        &self,
+        cost: u64,
+        priority: Priority,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.kind.time_until(cost.saturating_add(floor(&self.floors, priority)), now)
+    }
+
+    /// How long until there are tokens for it and the first who waits before it, or all there can be.
+    pub(super) fn time_behind(
+        &self,
+        cost: u64,
+        priority: Priority,
+        now: Instant,
+    ) -> Option<Duration> {
+        let waiting = self.waiting.as_ref().filter(|waiting| waiting.is_before(priority))?;
+        let (_, first) = waiting.head()?;
+        let wanted = first.cost.saturating_add(cost).saturating_add(floor(&self.floors, priority));
+        self.kind.time_until(wanted.min(self.snapshot(now).limit), now)
     }
 
     /// A place in the line, if there is hope: its tokens will be there at `due`, if nobody comes before it.
@@ -99,7 +132,7 @@ impl RateLimiter {
         let answer = match first {
             _ if self.is_shaper() => Admission::No(refused(None, 0)),
             true => self.take(cost, place.class, give_up_at, now),
-            false => Admission::No(self.not_now(cost, place.class, now)),
+            false => Admission::No(self.not_yet(cost, place.class, now)),
         };
         let answer = match answer {
             Admission::No(Refusal { retry_after: Some(wait), .. }) => {

@@ -76,6 +76,30 @@ fn f59_a_wait_ends_when_the_tokens_are_there_and_nobody_overtakes() {
 }
 
 #[test]
+fn whoever_does_not_wait_is_told_when_the_first_will_have_gone() {
+    let mut limiter = empty();
+    let _first = ask(&mut limiter, 5, Priority::Normal, 0).unwrap();
+    let _second = ask(&mut limiter, 5, Priority::Normal, 0).unwrap();
+    let refused = |limiter: &mut RateLimiter, cost, class, now| match limiter.admit(
+        cost,
+        class,
+        at_ms(now),
+        at_ms(now),
+    ) {
+        Admission::No(refusal) => refusal.retry_after.map(|wait| wait.as_millis()),
+        other => panic!("{other:?}"),
+    };
+    // One token is there, and five are the first one's.
+    assert_eq!(refused(&mut limiter, 1, Priority::Normal, 100), Some(500));
+    assert_eq!(refused(&mut limiter, 1, Priority::Normal, 500), Some(100), "it is called up");
+    assert_eq!(refused(&mut limiter, 10, Priority::Normal, 100), Some(900), "there are no more");
+    assert_eq!(refused(&mut limiter, 11, Priority::Normal, 100), None, "there never are");
+    assert_eq!(refused(&mut limiter, 2, Priority::High, 100), Some(100), "nobody is before it");
+    let wait = limiter.time_until(1, Priority::Normal, at_ms(100));
+    assert_eq!(wait, Some(Duration::from_millis(500)));
+}
+
+#[test]
 fn the_more_urgent_goes_first_and_finds_its_reserve() {
     let mut config = RateLimitConfig {
         capacity: Some(10),
