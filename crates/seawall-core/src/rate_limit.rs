@@ -204,15 +204,6 @@ impl RateLimiter {
         self.each_attempt
     }
 
-    /// When the turn of a call would come that asked now: at once, but with a shaper.
-    #[must_use]
-    pub fn turn(&self, now: Instant) -> Instant {
-        match self.kind {
-            Kind::Shaper => now + self.shaper.idle_in(now).unwrap_or(Duration::MAX),
-            _ => now,
-        }
-    }
-
     /// Whether anybody waits, or is to be told: then [`settle`](Self::settle) may have something to say.
     #[inline]
     #[must_use]

@@ -15,8 +15,8 @@
 use std::sync::Arc;
 
 use seawall_core::{
-    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Instant,
-    Invalid, Plan, RateLimiter, Retry, RetryBudget, RetryConfig, Windows,
+    AdaptiveTimeout, Bulkhead, CircuitBreaker, CircuitBreakerConfig, Instant, Invalid, Plan,
+    RateLimiter, Retry, RetryBudget, RetryConfig, Windows,
 };
 
 use crate::{Invalids, Policy, PolicyConfig, PolicyMachines};
@@ -65,16 +65,17 @@ impl Policy {
         };
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
-        // Whoever waits in a line that goes is let out of it first, and told.
-        self.0.shell.change((), now, |machines| machines.open_lines(config, now))?;
         self.0.limits.set(config.timeout.as_ref());
-        self.0.shell.change((), now, |machines| {
+        let reloaded = self.0.shell.change((), now, |machines| {
             let reloaded = machines.reload(config, plan, seed, now);
             if handles.is_some_and(|handles| handles.budget.is_some()) {
                 machines.budget = None;
             }
             reloaded
-        })
+        });
+        // Whoever waits in a line that has gone goes on without it.
+        self.0.shell.wake_all();
+        reloaded
     }
 }
 
@@ -100,14 +101,6 @@ pub(crate) fn plan(config: &PolicyConfig) -> Result<Plan, Invalid> {
 }
 
 impl PolicyMachines {
-    fn open_lines(&mut self, config: &PolicyConfig, now: Instant) -> Result<(), Invalid> {
-        if let (Some(bulkhead), None) = (&mut self.bulkhead, &config.bulkhead) {
-            let open = BulkheadConfig { max_concurrent: u32::MAX, ..BulkheadConfig::default() };
-            bulkhead.reconfigure(&open, now)?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn reload(
         &mut self,
         config: &PolicyConfig,

@@ -219,7 +219,7 @@ impl<G: Gate> Parts<'_, G> {
                     Some(due) => due,
                     None if until > now => until,
                     // Called up too early: the line moved otherwise than it looked.
-                    None => limiter.and_then(|it| it.wake_at()).unwrap_or(now + RECHECK),
+                    None => now + RECHECK,
                 };
                 Err(NotYet::Wait(Turn { line, ticket, until }))
             }
@@ -353,7 +353,6 @@ fn limit(
     give_up_at: Instant,
     now: Instant,
 ) -> Result<(), NotYet> {
-    let turn = limiter.turn(now);
     let answer = match patient {
         true => limiter.admit_or_wait(cost.into(), priority, give_up_at, now),
         false => limiter.admit(cost.into(), priority, give_up_at, now),
@@ -362,7 +361,7 @@ fn limit(
         Admission::Go(_) => Ok(()),
         Admission::No(refusal) => Err(NotYet::No(refusal)),
         Admission::Wait(ticket) => {
-            let until = limiter.due(&ticket).unwrap_or(turn);
+            let until = limiter.due(&ticket).unwrap_or(give_up_at);
             Err(NotYet::Wait(Turn { line: Line::RateLimit, ticket, until }))
         }
     }

@@ -52,6 +52,10 @@ pub(super) struct Turn {
 struct Place {
     waiter: Waiter,
     state: State,
+    /// When its holder looks by itself.
+    due: Instant,
+    /// Its holder has been told to look, and has not.
+    called: bool,
     generation: u32,
     previous: u32,
     next: u32,
@@ -98,9 +102,9 @@ impl Line {
         })
     }
 
-    /// One more at the end.
-    pub(super) fn enter(&mut self, waiter: Waiter) -> Ticket {
-        let at = self.place(waiter);
+    /// One more at the end, who looks by itself at `due`.
+    pub(super) fn enter(&mut self, waiter: Waiter, due: Instant) -> Ticket {
+        let at = self.place(waiter, due);
         match self.table.get_mut(self.last as usize) {
             Some(last) => last.next = at,
             None => self.first = at,
@@ -120,9 +124,37 @@ impl Line {
         }
     }
 
-    /// Whether the one at `place` still waits.
+    /// Whether the one at `place` still waits, with nothing to hear of.
     pub(super) fn waits(&self, place: usize) -> bool {
-        self.table.get(place).is_some_and(|row| row.state == State::Waiting)
+        self.table.get(place).is_some_and(|row| row.state == State::Waiting && !row.called)
+    }
+
+    /// When the holder of `ticket` looks by itself, if it is of this line.
+    pub(super) fn due(&self, ticket: &Ticket) -> Option<Instant> {
+        (self.state(ticket) != State::Free).then(|| self.table[ticket.place()].due)
+    }
+
+    /// Calls up the first if it does not know that its turn comes at `turn`: its place.
+    pub(super) fn call_up(&mut self, turn: Instant) -> Option<usize> {
+        let first = self.table.get_mut(self.first as usize)?;
+        if first.called || first.due == turn {
+            return None;
+        }
+        first.called = true;
+        Some(self.first as usize)
+    }
+
+    /// The holder of `ticket`, who waits, has looked in vain. The first looks again at `turn`, any other when it was
+    /// told to: if that has passed, it will be the first before its turn comes, and be called up.
+    pub(super) fn look_again(&mut self, ticket: &Ticket, turn: Instant, now: Instant) {
+        let first = self.first as usize == ticket.place();
+        let place = &mut self.table[ticket.place()];
+        place.called = false;
+        if first {
+            place.due = turn;
+        } else if place.due <= now {
+            place.due = place.waiter.give_up_at;
+        }
     }
 
     /// The waiter at `at` has become `state` and waits no longer.
@@ -166,13 +198,15 @@ impl Line {
     }
 
     /// A place for `waiter`: one used before, or a new one.
-    fn place(&mut self, waiter: Waiter) -> u32 {
+    fn place(&mut self, waiter: Waiter, due: Instant) -> u32 {
         let (at, previous) = (self.free, self.last);
         if let Some(place) = self.table.get_mut(at as usize) {
             self.free = place.next;
             *place = Place {
                 waiter,
                 state: State::Waiting,
+                due,
+                called: false,
                 generation: place.generation,
                 previous,
                 next: NONE,
@@ -180,7 +214,8 @@ impl Line {
             return at;
         }
         let state = State::Waiting;
-        self.table.push(Place { waiter, state, generation: 0, previous, next: NONE });
+        let (called, generation, next) = (false, 0, NONE);
+        self.table.push(Place { waiter, state, due, called, generation, previous, next });
         self.table.len() as u32 - 1
     }
 }

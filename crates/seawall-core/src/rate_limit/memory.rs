@@ -8,7 +8,7 @@ use super::{
 };
 
 /// What a [`RateLimiter`] remembers of one of many. 48 bytes for a bucket; 80 more for a sliding window and 8 for each
-/// of its stamps or counters; 144 more for a shaper, and 80 for each who ever waited at once.
+/// of its stamps or counters; 144 more for a shaper, and 96 for each who ever waited at once.
 ///
 /// The default is of no machine, and takes the place of one where there is none.
 #[derive(Clone, Debug, Default)]

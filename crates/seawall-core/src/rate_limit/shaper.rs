@@ -13,7 +13,8 @@
 //!
 //! First come, first served, whatever the priority. So a turn told on arrival only ever comes earlier, when
 //! somebody ahead gives up, and a call whose turn would come too late is refused on arrival instead of after
-//! waiting in vain.
+//! waiting in vain. Whoever comes first is called up if its turn is another than it was told, by new settings a later
+//! one too; so of all who wait one always knows when to look, and it is the one whose turn comes next.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -94,11 +95,11 @@ impl Shaper {
             let refusal = Refusal::new(Pattern::RateLimit, Reason::Hopeless);
             return Admission::No(refusal.after(turn.since(give_up_at)));
         }
-        Admission::Wait(self.line.enter(Waiter { cost, give_up_at }))
+        Admission::Wait(self.line.enter(Waiter { cost, give_up_at }, turn))
     }
 
-    /// The place of a ticket whose wait has ended, for its holder to be woken; each is given once. Call until `None`
-    /// after every other verb.
+    /// The place of a ticket whose wait has ended or whose turn has moved, for its holder to be woken and to
+    /// [`claim`](Self::claim); each is given once. Call until `None` after every other verb.
     pub fn settle(&mut self, now: Instant) -> Option<usize> {
         if let Some(place) = self.news.pop() {
             return Some(place as usize);
@@ -106,7 +107,7 @@ impl Shaper {
         let (place, waiter) = self.line.first()?;
         let next = self.next();
         if next > self.parts(now) {
-            return None;
+            return self.line.call_up(self.instant(next));
         }
         self.line.decide(place, State::Granted(self.latest));
         self.latest = Turn { at: next, cost: waiter.cost };
@@ -122,7 +123,10 @@ impl Shaper {
                 self.latest = Turn { at: self.next(), cost };
                 Admission::Go(Permit::new(0, 0))
             }
-            State::Waiting => return Admission::Wait(ticket),
+            State::Waiting => {
+                self.line.look_again(&ticket, self.instant(self.next()), now);
+                return Admission::Wait(ticket);
+            }
             State::Granted(_) => Admission::Go(Permit::new(0, 0)),
             State::Refused(reason) => {
                 let refusal = Refusal::new(Pattern::RateLimit, reason);
@@ -133,6 +137,12 @@ impl Shaper {
         };
         self.forget(&ticket);
         answer
+    }
+
+    /// When the holder of `ticket` is to look if nobody calls it up before; `None` if it is not of this shaper.
+    #[must_use]
+    pub fn due(&self, ticket: &Ticket) -> Option<Instant> {
+        self.line.due(ticket)
     }
 
     fn is_first(&self, ticket: &Ticket) -> bool {
@@ -157,7 +167,7 @@ impl Shaper {
         self.line.len() > 0 || !self.news.is_empty()
     }
 
-    /// Whether the one with this place ([`Ticket::place`]) still waits.
+    /// Whether the one with this place ([`Ticket::place`]) still waits, and has not been called up.
     #[must_use]
     pub fn waits(&self, place: usize) -> bool {
         self.line.waits(place)

@@ -401,7 +401,10 @@ fn a_cancelled_waiters_turn_goes_to_the_next() {
         [0; 4].map(|_| wait(shaper.admit(1, Instant::NEVER, at(0))));
     shaper.abandon(second);
     assert_eq!(shaper.settle(at(20 * MS)), Some(first.place()));
-    assert_eq!(shaper.settle(at(20 * MS)), None);
+    assert_eq!(shaper.settle(at(20 * MS)), Some(third.place()), "it was told a later one");
+    assert_eq!((shaper.waits(third.place()), shaper.settle(at(20 * MS))), (false, None));
+    let third = wait(shaper.claim(third, at(20 * MS)));
+    assert_eq!((shaper.waits(third.place()), shaper.due(&third)), (true, Some(at(40 * MS))));
     shaper.abandon(first);
     assert_eq!(shaper.settle(at(20 * MS)), Some(third.place()), "called up, and gone");
     assert!(go(&shaper.claim(third, at(20 * MS))));
@@ -450,7 +453,10 @@ fn new_settings_refuse_the_last_and_the_late_and_tell_them() {
     limiter.reconfigure(&slower, at(0)).unwrap();
     let mut told = [limiter.settle(at(0)).unwrap(), limiter.settle(at(0)).unwrap()];
     told.sort_unstable();
-    assert_eq!((told, limiter.settle(at(0))), ([late.place(), last.place()], None));
+    assert_eq!(told, [late.place(), last.place()]);
+    assert_eq!(limiter.settle(at(0)), Some(first.place()), "its turn has moved");
+    assert_eq!(limiter.settle(at(0)), None);
+    let first = wait(limiter.claim(first, at(0)));
     let refusal = |answer| match answer {
         Admission::No(refusal) => why(refusal).0,
         other => panic!("{other:?}"),
@@ -580,6 +586,15 @@ fn exhaustive_three_callers_two_places() {
                 while let Some(place) = shaper.settle(at(time)) {
                     let (give_up, ticket) = tickets.remove(0);
                     assert_eq!(ticket.place(), place, "first come, first served");
+                    if list.next > time {
+                        assert_ne!(
+                            shaper.due(&ticket),
+                            Some(at(list.next)),
+                            "called up for nothing"
+                        );
+                        tickets.insert(0, (give_up, wait(shaper.claim(ticket, at(time)))));
+                        continue;
+                    }
                     if core::mem::take(&mut gives_up) {
                         // Called up, and gone: whoever is next goes at once.
                         shaper.abandon(ticket);
@@ -595,6 +610,8 @@ fn exhaustive_three_callers_two_places() {
                 assert!(went.windows(2).all(|pair| pair[1] - pair[0] >= GAP), "{went:?}");
                 let due = (!list.waiting.is_empty()).then(|| at(list.next));
                 assert_eq!(shaper.wake_at(), due);
+                let told = tickets.first().and_then(|(_, first)| shaper.due(first));
+                assert_eq!(told, due, "the first knows when to look");
                 assert_eq!(shaper.available(), 2 - list.waiting.len() as u64);
                 if seen.insert(key(&list, time)) {
                     deeper.push((time, Box::new((shaper, list, tickets, went))));
@@ -796,7 +813,11 @@ proptest! {
             loop {
                 while let Some(place) = shaper.settle(at(now)) {
                     prop_assert_eq!(tickets[0].place(), place);
-                    prop_assert!(go(&shaper.claim(tickets.remove(0), at(now))));
+                    if let Admission::Wait(ticket) = shaper.claim(tickets.remove(0), at(now)) {
+                        prop_assert_eq!(shaper.due(&ticket), shaper.wake_at());
+                        tickets.insert(0, ticket);
+                        continue;
+                    }
                     let cost = costs.remove(0);
                     if let Some((before, cost)) = last { prop_assert!(now - before >= cost * per / n); }
                     last = Some((now, cost));
@@ -808,7 +829,10 @@ proptest! {
             }
             while let Some(place) = shaper.settle(at(now)) {
                 prop_assert_eq!(tickets[0].place(), place);
-                prop_assert!(go(&shaper.claim(tickets.remove(0), at(now))));
+                if let Admission::Wait(ticket) = shaper.claim(tickets.remove(0), at(now)) {
+                    tickets.insert(0, ticket);
+                    continue;
+                }
                 last = Some((now, costs.remove(0)));
             }
             if kind == 0 && !tickets.is_empty() {

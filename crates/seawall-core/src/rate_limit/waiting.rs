@@ -46,11 +46,14 @@ impl RateLimiter {
         answer
     }
 
-    /// When the holder of `ticket` is to ask again if nobody calls it up before; `None` if its turn was told when it came.
+    /// When the holder of `ticket` is to ask again if nobody calls it up before; `None` if it is not of this limiter.
     #[must_use]
     pub fn due(&self, ticket: &Ticket) -> Option<Instant> {
-        let waiting = self.waiting.as_ref()?;
-        let (place, waiter) = waiting.find(ticket)?;
+        let Some((waiting, (place, waiter))) =
+            self.waiting.as_ref().and_then(|waiting| Some((waiting, waiting.find(ticket)?)))
+        else {
+            return self.shaper.due(ticket);
+        };
         // Everybody else is called up when there is nobody before it any more.
         let due = waiting.due().filter(|_| waiting.is_first(place));
         Some(due.unwrap_or(Instant::NEVER).min(waiter.give_up_at))

@@ -1,20 +1,21 @@
 //! Calls that wait for a place: in turn, within their limits, and without spinning.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{pending, ready},
     rc::Rc,
     sync::{Arc, Mutex},
     task::{Context, Waker},
     thread,
+    time::Duration,
 };
 
 use seawall::{
-    BulkheadConfig, Error, Policy, RateLimitConfig, RetryConfig,
+    BulkheadConfig, Error, Policy, RateLimitConfig, RateLimiter, RetryConfig,
     core::{Algorithm, Priority, Rate, Reason},
 };
 
-use crate::world::{MS, SECOND, World, assert_nothing_is_left};
+use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left};
 
 fn narrow(world: &World, config: BulkheadConfig) -> Policy {
     world
@@ -248,6 +249,59 @@ fn nothing_starts_after_the_deadline_on_the_callers_own_thread_either() {
     world.time.advance(10 * SECOND);
     assert!(matches!(caller.join().unwrap(), Err(Error::Refused(_))));
     assert_nothing_is_left(&policy);
+}
+
+/// When four calls that came at the origin went, by number.
+type Times = Rc<RefCell<Vec<(u32, Duration)>>>;
+
+fn four_go(world: &mut World, policy: &Policy) -> (Vec<Job<()>>, Times) {
+    let times = Times::default();
+    let call = |number| {
+        let (policy, times, time) = (policy.clone(), times.clone(), world.time.clone());
+        world.spawn(async move {
+            policy.run(|| ready(Ok::<_, ()>(()))).await.expect("its turn comes");
+            times.borrow_mut().push((number, time.passed()));
+        })
+    };
+    let jobs = (0..4).map(call).collect();
+    (jobs, times)
+}
+
+fn one_in(seconds: u32) -> RateLimitConfig {
+    RateLimitConfig {
+        algorithm: Algorithm::Shaper,
+        rate: Rate::new(1, seconds * SECOND),
+        ..RateLimitConfig::default()
+    }
+}
+
+#[test]
+fn a_cancelled_turn_at_a_shaper_goes_to_the_next_and_no_two_go_together() {
+    let mut world = World::default();
+    let policy = world.policy().rate_limit(one_in(1)).build().unwrap();
+    let (jobs, times) = four_go(&mut world, &policy);
+    world.pass(500 * MS);
+    world.cancel(&jobs[1]);
+    world.run();
+    assert_eq!(*times.borrow(), [(0, Duration::ZERO), (2, SECOND), (3, 2 * SECOND)]);
+    assert!(jobs.iter().all(|job| job.polls() <= 3));
+}
+
+#[test]
+fn a_shaper_that_changes_its_rate_lets_those_who_wait_go_at_the_new_one() {
+    for (old, new, expected) in [(60, 1, [0, 1, 2, 3]), (1, 60, [0, 60, 120, 180])] {
+        let mut world = World::default();
+        let limiter = RateLimiter::with_clock("s", one_in(old), world.time.clock()).unwrap();
+        let policy = world.policy().rate_limit(&limiter).build().unwrap();
+        let (jobs, times) = four_go(&mut world, &policy);
+        world.pass(500 * MS);
+        limiter.reconfigure(one_in(new)).unwrap();
+        world.run();
+        let seconds: Vec<_> = times.borrow().iter().map(|(_, time)| time.as_secs()).collect();
+        assert_eq!(seconds, expected, "one in {old} s becomes one in {new} s");
+        let polls: Vec<_> = jobs.iter().map(|job| job.polls()).collect();
+        assert!(polls.iter().all(|polls| *polls <= 5), "{polls:?}");
+    }
 }
 
 #[test]

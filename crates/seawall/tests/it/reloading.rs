@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Error, Policy, PolicyConfig, RateLimitConfig, Ratio,
     RetryConfig, TimeoutConfig,
-    core::{Phase, Priority, Reason, Window},
+    core::{Algorithm, Phase, Priority, Rate, Reason, Window},
 };
 
 use crate::world::{MS, SECOND, World, assert_nothing_is_left, seen};
@@ -225,6 +225,34 @@ fn who_waits_in_a_line_that_goes_is_let_through() {
     assert!(matches!(poll(&mut waiting), Some(Ok(()))));
     drop(holder);
     assert_nothing_is_left(&policy);
+}
+
+#[test]
+fn all_who_wait_in_lines_that_go_go_on_at_once_however_many() {
+    let mut world = World::default();
+    let shaper = RateLimitConfig {
+        algorithm: Algorithm::Shaper,
+        rate: Some(Rate::new(1, 60 * SECOND).unwrap()),
+        ..RateLimitConfig::default()
+    };
+    let line = BulkheadConfig { max_concurrent: 1, max_queue: 300, ..BulkheadConfig::default() };
+    let shaped = PolicyConfig { rate_limit: Some(shaper), ..PolicyConfig::default() };
+    for (config, calls) in [(shaped, 3), (bulkhead(line), 250)] {
+        let policy = built(&world, &config);
+        let mut first = hanging(&policy, Priority::Normal);
+        assert!(poll(&mut first).is_none());
+        let call = |_| {
+            let policy = policy.clone();
+            world.spawn(async move { policy.run(|| async { Ok::<_, ()>(()) }).await })
+        };
+        let waiting: Vec<_> = (0..calls).map(call).collect();
+        world.settle();
+        policy.reload(&PolicyConfig::default()).unwrap();
+        world.settle();
+        assert!(waiting.iter().all(|call| call.answer().is_some_and(|ended| ended.is_ok())));
+        drop(first);
+        assert_nothing_is_left(&policy);
+    }
 }
 
 #[test]

@@ -25,17 +25,15 @@ fn queued(limiter: &mut RateLimiter, now: u64) -> Ticket {
 
 #[test]
 fn when_a_call_would_have_its_turn() {
-    let mut limiter = RateLimiter::new(&RateLimitConfig::default()).unwrap();
-    assert_eq!(limiter.turn(at(7)), at(7));
-    while matches!(ask(&mut limiter, 7), Admission::Go(_)) {}
-    assert_eq!(limiter.turn(at(7)), at(7), "nobody waits for tokens");
     let mut limiter = shaper(10);
-    assert_eq!(limiter.turn(at(7)), at(7));
+    let wait = |limiter: &RateLimiter, now| limiter.time_until(1, Priority::Normal, at(now));
+    assert_eq!(wait(&limiter, 7), ns(0));
     assert!(matches!(ask(&mut limiter, 7), Admission::Go(_)));
-    assert_eq!(limiter.turn(at(7)), at(7 + 20 * MS));
-    let _second = queued(&mut limiter, 7);
-    assert_eq!(limiter.turn(at(8)), at(7 + 40 * MS));
-    assert_eq!(shaper(0).turn(at(7)), Instant::NEVER);
+    assert_eq!(wait(&limiter, 7), ns(20 * MS));
+    let second = queued(&mut limiter, 7);
+    assert_eq!(limiter.due(&second), Some(at(7 + 20 * MS)));
+    assert_eq!(wait(&limiter, 8), ns(40 * MS - 1));
+    assert_eq!(wait(&shaper(0), 7), None);
     assert_eq!(Shaper::new(0, Rate::per_second(50)).idle_in(at(7)), None);
     assert_eq!(Shaper::new(1, Rate::per_second(50)).idle_in(at(7)), ns(0));
 }
@@ -95,6 +93,9 @@ fn a_turn_exactly_when_one_gives_up_is_in_time() {
     // A little slower, and the first comes too late; then the second has its turn, and is early.
     shaper.reconfigure(10, Rate::per_second(49));
     assert_eq!(shaper.settle(at(0)), Some(first.place()));
+    assert_eq!(shaper.settle(at(0)), Some(second.place()), "an earlier one");
+    assert_eq!((shaper.settle(at(0)), shaper.waits(second.place())), (None, false));
+    let Admission::Wait(second) = shaper.claim(second, at(0)) else { panic!("too early") };
     assert_eq!((shaper.settle(at(0)), shaper.waits(second.place())), (None, true));
 }
 
