@@ -113,8 +113,8 @@ impl Bulkhead {
         self.may_start(priority)
     }
 
-    /// The place, as of [`Ticket::place`], of one whose wait has ended: it is to be woken, and to
-    /// [`claim`](Self::claim). Each is told once. Asked at the end of every visit, until `None`.
+    /// The place, as of [`Ticket::place`], of one whose wait has ended, or will end sooner than it was told: it is to be
+    /// woken, and to [`claim`](Self::claim). Each is told once. Asked at the end of every visit, until `None`.
     #[inline]
     pub fn settle(&mut self, now: Instant) -> Option<usize> {
         if self.queue.len() > 0 {
@@ -127,7 +127,10 @@ impl Bulkhead {
     pub fn claim(&mut self, ticket: Ticket, now: Instant) -> Admission {
         self.advance(now);
         let reason = match self.queue.state(&ticket) {
-            State::Waiting => return Admission::Wait(ticket),
+            State::Waiting => {
+                self.queue.look(&ticket);
+                return Admission::Wait(ticket);
+            }
             State::Granted => {
                 let class = self.vacate(&ticket);
                 self.admitted[class.index()] += 1;
@@ -171,11 +174,12 @@ impl Bulkhead {
         self.free(usize::from(permit.slot()));
     }
 
-    /// How long one may wait for a place.
-    #[inline]
+    /// When the wait of the one who holds `ticket` ends, and it is to ask if nobody calls it up before; `None` if the
+    /// ticket is not of this bulkhead.
     #[must_use]
-    pub const fn max_wait(&self) -> Duration {
-        self.config.max_wait
+    pub fn due(&self, ticket: &Ticket) -> Option<Instant> {
+        let known = self.queue.state(ticket) != State::Free;
+        known.then(|| end(&self.config, self.queue.waiter(ticket.place() as u32)))
     }
 
     /// Whether anybody waits, or is to be told: then [`settle`](Self::settle) may have something to say.
@@ -185,7 +189,7 @@ impl Bulkhead {
         self.queue.is_asked()
     }
 
-    /// Whether the one with this place ([`Ticket::place`]) still waits.
+    /// Whether the one with this place ([`Ticket::place`]) still waits, and has nothing to hear of.
     #[must_use]
     pub fn waits(&self, place: usize) -> bool {
         self.queue.waits(place)

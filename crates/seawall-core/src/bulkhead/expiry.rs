@@ -37,14 +37,15 @@ impl Expiry {
         self.order(self.heap.len() - 1);
     }
 
-    /// `place`, which was added, waits no longer.
-    pub(super) fn remove(&mut self, place: u32) {
+    /// `place`, which was added, waits no longer. When its wait would have ended.
+    pub(super) fn remove(&mut self, place: u32) -> Instant {
         let at = self.stands[place as usize];
-        self.heap.swap_remove(at);
+        let (end, _) = self.heap.swap_remove(at);
         if at < self.heap.len() {
             self.stands[self.heap[at].1 as usize] = at;
             self.order(at);
         }
+        end
     }
 
     /// Moves the one at `at` to where it belongs; all others are in order.

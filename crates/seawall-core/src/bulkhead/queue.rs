@@ -22,6 +22,8 @@ pub(super) struct Queue {
     free: u32,
     lanes: [Line; 5],
     news: Line,
+    /// From this place on somebody may have to be told that its wait ends sooner.
+    sooner: u32,
     expiry: Expiry,
     /// Waiters of each class.
     waiting: [u32; 5],
@@ -62,7 +64,7 @@ struct Place {
     previous: u32,
     next: u32,
     state: State,
-    /// Whether it stands in the news.
+    /// Whether it stands in the news, or waits and has not heard that its wait ends sooner.
     untold: bool,
 }
 
@@ -80,6 +82,7 @@ impl Queue {
             free: NONE,
             lanes: [EMPTY; 5],
             news: EMPTY,
+            sooner: NONE,
             expiry: Expiry::new(),
             waiting: [0; 5],
             len: 0,
@@ -115,9 +118,9 @@ impl Queue {
         self.len > 0 || self.news.first != NONE
     }
 
-    /// Whether the one at `place` still waits.
+    /// Whether the one at `place` still waits, and has nothing to hear of.
     pub(super) fn waits(&self, place: usize) -> bool {
-        self.table.get(place).is_some_and(|row| row.state == State::Waiting)
+        self.table.get(place).is_some_and(|row| row.state == State::Waiting && !row.untold)
     }
 
     /// The first in `lane`.
@@ -161,8 +164,20 @@ impl Queue {
         self.append(|queue| &mut queue.news, place);
     }
 
-    /// The place of one whose wait has ended and who has not been told; each is given once.
+    /// The holder of `ticket`, who waits, has looked.
+    pub(super) fn look(&mut self, ticket: &Ticket) {
+        self.table[ticket.place()].untold = false;
+    }
+
+    /// The place of one whose wait has ended, or ends sooner, and who has not been told; each is given once.
     pub(super) fn tell(&mut self) -> Option<u32> {
+        while let Some(row) = self.table.get(self.sooner as usize) {
+            self.sooner += 1;
+            if row.state == State::Waiting && row.untold {
+                return Some(self.sooner - 1);
+            }
+        }
+        self.sooner = NONE;
         let place = self.news.first;
         self.at(place)?;
         self.table[place as usize].untold = false;
@@ -213,8 +228,12 @@ impl Queue {
             old[lane].first = self.table[place as usize].next;
             let (lane, end) = stand(self.waiter(place));
             self.append(|queue| &mut queue.lanes[lane], place);
-            self.expiry.remove(place);
+            let before = self.expiry.remove(place);
             self.expiry.add(place, end);
+            if end < before {
+                self.table[place as usize].untold = true;
+                self.sooner = 0;
+            }
         }
     }
 

@@ -478,6 +478,15 @@ fn other_waits_and_another_order_apply_to_those_who_wait() {
     let copies = [0, 1, 2].map(|place| Ticket::new(0, place));
     assert_eq!(order(&mut other, Permit::new(0, 2), copies.into(), at(3)), [0, 1, 2]);
     bulkhead.reconfigure(&small(1, 20), at(3)).unwrap();
+    let mut called: Vec<_> = core::iter::from_fn(|| bulkhead.settle(at(3))).collect();
+    called.sort_unstable();
+    assert_eq!(called, [0, 1, 2], "their waits end sooner");
+    assert!((0..3).all(|place| !bulkhead.waits(place)));
+    let tickets = tickets.map(|ticket| match bulkhead.claim(ticket, at(3)) {
+        Admission::Wait(ticket) => ticket,
+        other => panic!("{other:?}"),
+    });
+    assert!((0..3).all(|place| bulkhead.waits(place)));
     assert_eq!(order(&mut bulkhead, permit, tickets.into(), at(3)), [2, 0, 1]);
 }
 

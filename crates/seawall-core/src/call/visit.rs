@@ -148,7 +148,7 @@ impl<G: Gate> Parts<'_, G> {
                 Admission::Go(place) => Some(place),
                 // No permit of the gate is held in a line: after the wait it is asked again.
                 Admission::Wait(ticket) => {
-                    let until = give_up_at.min(now + bulkhead.max_wait());
+                    let until = bulkhead.due(&ticket).unwrap_or(give_up_at);
                     self.gate.withdraw(pick, permit, now);
                     return Err(NotYet::Wait(Turn { line: Line::Bulkhead, ticket, until }));
                 }
@@ -214,13 +214,12 @@ impl<G: Gate> Parts<'_, G> {
             Admission::Go(place) => Ok(Some(place)),
             Admission::No(refusal) => Err(NotYet::No(refusal)),
             Admission::Wait(ticket) => {
-                let limiter = self.limiter.as_ref().filter(|_| line == Line::RateLimit);
-                let until = match limiter.and_then(|limiter| limiter.due(&ticket)) {
-                    Some(due) => due,
-                    None if until > now => until,
-                    // Called up too early: the line moved otherwise than it looked.
-                    None => now + RECHECK,
+                let due = match line {
+                    Line::RateLimit => self.limiter.as_ref().and_then(|it| it.due(&ticket)),
+                    Line::Bulkhead => self.bulkhead.as_ref().and_then(|it| it.due(&ticket)),
                 };
+                // Its line says when, every time: it may have been set anew.
+                let until = due.unwrap_or(until);
                 Err(NotYet::Wait(Turn { line, ticket, until }))
             }
         }
@@ -388,9 +387,6 @@ impl From<Refusal> for NotYet {
         Self::No(refusal)
     }
 }
-
-/// A millisecond, the grain of common timers.
-const RECHECK: Duration = Duration::from_millis(1);
 
 /// Calls and attempts by how they ended. Nothing is lost: what was started and has not ended is in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -114,6 +114,33 @@ fn a_shrunk_queue_refuses_the_least_urgent_first() {
 }
 
 #[test]
+fn who_waits_for_a_place_waits_as_long_as_the_settings_of_now_say() {
+    for (old, new) in [(SECOND, 10 * SECOND), (30 * SECOND, 3 * SECOND)] {
+        let mut world = World::default();
+        let one = |max_wait| BulkheadConfig {
+            max_concurrent: 1,
+            max_run: None,
+            max_wait,
+            ..BulkheadConfig::default()
+        };
+        let policy = built(&world, &bulkhead(one(old)));
+        let mut holder = hanging(&policy, Priority::Normal);
+        assert!(poll(&mut holder).is_none());
+        let call = hanging(&policy, Priority::Normal);
+        let time = world.time.clone();
+        let waiter = world.spawn(async move { (call.await, time.passed()) });
+        world.settle();
+        policy.reload(&bulkhead(one(new))).unwrap();
+        world.pass(new);
+        let Some((Err(Error::Refused(refused)), after)) = waiter.answer() else {
+            panic!("from {old:?} to {new:?}: it waits")
+        };
+        assert_eq!((refused.refusal.reason, after), (Reason::WaitOver, new));
+        assert!(waiter.polls() <= 4, "{} polls from {old:?} to {new:?}", waiter.polls());
+    }
+}
+
+#[test]
 fn more_places_and_a_shorter_queue_refuse_nobody_for_whom_there_is_a_place() {
     let world = World::default();
     let one = BulkheadConfig { max_concurrent: 1, max_queue: 100, ..BulkheadConfig::default() };

@@ -31,6 +31,8 @@ struct One {
     give_up_at: Instant,
     state: State,
     untold: bool,
+    /// It waits, is to hear that its wait ends sooner, and has not looked since.
+    called: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -162,6 +164,7 @@ impl Model {
             give_up_at,
             state: State::Waiting,
             untold: false,
+            called: false,
         };
         let places = self.config.max_queue as usize;
         if self.shut_out(class) {
@@ -208,7 +211,10 @@ impl Model {
         let at = self.all.iter().position(|one| one.id == id).unwrap();
         let One { class, state, .. } = self.all[at];
         match state {
-            State::Waiting => return Answer::Wait,
+            State::Waiting => {
+                (self.all[at].untold, self.all[at].called) = (false, false);
+                return Answer::Wait;
+            }
             State::Granted => self.shown.admitted_by_class[class.index()] += 1,
             State::Refused(_) | State::Free => {}
         }
@@ -235,7 +241,17 @@ impl Model {
         if self.config.priority && !config.priority {
             self.all.sort_by_key(|one| (one.entered, one.class));
         }
+        let before: Vec<Instant> = self.all.iter().map(|one| self.end(one)).collect();
         self.config = config.clone();
+        let sooner: Vec<bool> = (self.all.iter().zip(&before))
+            .map(|(one, before)| one.state == State::Waiting && self.end(one) < *before)
+            .collect();
+        if sooner.contains(&true) {
+            for (one, sooner) in self.all.iter_mut().zip(sooner) {
+                one.called |= sooner;
+                one.untold |= one.called && one.state == State::Waiting;
+            }
+        }
         let shut_out: Vec<u32> =
             self.waiting().filter(|one| self.shut_out(one.class)).map(|one| one.id).collect();
         for id in shut_out {
@@ -360,6 +376,11 @@ impl Pair {
         expected.sort_unstable();
         assert_eq!(told, expected, "each is told once");
         self.agree();
+        for (id, &(generation, place)) in &self.tickets {
+            let one = self.model.all.iter().find(|one| one.id == *id).unwrap();
+            let due = self.bulkhead.due(&Ticket::new(generation, place));
+            assert_eq!(due, Some(self.model.end(one)), "who asks then hears its end");
+        }
         for one in self.model.waiting() {
             assert!(!self.model.may_start(one.class), "a place is free and {} waits", one.class);
             assert!(self.model.end(one) > self.model.latest, "a wait that is over");
