@@ -36,6 +36,7 @@ use crate::{
     attempt::KeptLimits,
     observe::{Events, Stream},
     pooled::{Pool, PoolSnapshot},
+    reload::plan,
     shell::Shell,
 };
 
@@ -179,9 +180,11 @@ impl<K: AnyKey> PerKey<K> {
             config.check(found);
             build::check_each(config, found);
         })?;
+        // A schedule of the caller's own is asked here, where nothing is locked.
+        let plan = plan(config).map_err(|invalid| Invalids::one(self.name(), invalid))?;
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
-        let reloaded = self.0.shell.with(|machines| machines.reload(config, seed, now));
+        let reloaded = self.0.shell.with(|machines| machines.reload(config, plan, seed, now));
         self.0.limits.set(config.timeout.as_ref());
         // Whoever waits looks for itself whether it still has to.
         self.0.shell.wake_all();

@@ -5,8 +5,11 @@
 //!        ─▸ or components, one of each kind               so no component has a policy's name
 //! ```
 //!
-//! One lock from the look to the creation, so that of any number who ask for a new name at once one makes it. A name
-//! with other settings is a mistake that one of the two callers made: they are told both, and the first stays.
+//! What is made is made while nothing is locked: settings may hold the caller's own code ([`CustomBackoff`]), and that may
+//! come back here. Of any number who ask for a new name at once one's is kept, and all have that. A name with other
+//! settings is a mistake that one of the two callers made: they are told both, and the first stays.
+//!
+//! [`CustomBackoff`]: seawall_core::CustomBackoff
 
 mod by_name;
 mod conflict;
@@ -136,22 +139,21 @@ impl Registry {
         (kind, name): (Kind, &str),
         config: &PolicyConfig,
         builder: fn(Arc<str>, PolicyConfig) -> PolicyBuilder,
-        origins: impl FnOnce() -> Origins,
+        origins: impl Fn() -> Origins,
     ) -> Result<P, RegistryError> {
-        let mut entries = self.entries();
-        if let Some(named) = entries.find(kind, name) {
-            return match P::found(&named.handle) {
-                Some(made) if named.handle.config() == config => Ok(made.clone()),
-                _ => Err(named.conflict(config, &origins())),
-            };
-        }
-        if let Some(named) = entries.excluding(kind, name) {
-            return Err(named.taken(kind, &origins()));
+        let known = |entries: &Entries| entries.known((kind, name), config, &origins);
+        if let Some(answer) = known(&self.entries()) {
+            return answer;
         }
         let builder = builder(name.into(), config.clone())
             .clock(self.0.clock.clone())
             .stream(self.0.stream.clone());
         let made = P::build(builder).map_err(RegistryError::Invalid)?;
+        let mut entries = self.entries();
+        // Another may have been faster.
+        if let Some(answer) = known(&entries) {
+            return answer;
+        }
         let named = Named { kind, handle: made.clone().held(), origins: origins() };
         entries.names.entry(named.handle.name().clone()).or_default().push(named);
         Ok(made)
@@ -240,6 +242,22 @@ impl Registry {
 }
 
 impl Entries {
+    /// What there is to say to who asks for this with these settings; `None` if it is to be made.
+    fn known<P: Made>(
+        &self,
+        (kind, name): (Kind, &str),
+        config: &PolicyConfig,
+        origins: impl Fn() -> Origins,
+    ) -> Option<Result<P, RegistryError>> {
+        let Some(named) = self.find(kind, name) else {
+            return self.excluding(kind, name).map(|named| Err(named.taken(kind, &origins())));
+        };
+        Some(match P::found(&named.handle) {
+            Some(made) if named.handle.config() == config => Ok(made.clone()),
+            _ => Err(named.conflict(config, &origins())),
+        })
+    }
+
     fn find(&self, kind: Kind, name: &str) -> Option<&Named> {
         self.names.get(name)?.iter().find(|named| named.kind == kind)
     }

@@ -20,7 +20,6 @@ use super::{AnyKey, PerKeySnapshot};
 use crate::{
     KeyedCell, KeyedSnapshot, PolicyConfig, PolicyMachines, Reloaded,
     keyed::{Cells, OVERFLOW},
-    reload::plan,
     shell::Machines,
 };
 
@@ -152,11 +151,11 @@ impl<K: AnyKey> KeyedMachines<K> {
     pub(super) fn reload(
         &mut self,
         config: &PolicyConfig,
+        plan: Plan,
         seed: u64,
         now: Instant,
     ) -> Result<Reloaded, Invalid> {
         self.put_down();
-        let plan = plan(config)?;
         // The learned limit is of all keys.
         let own = PolicyConfig { timeout: None, ..config.clone() };
         let mut reloaded = Reloaded::default();

@@ -12,6 +12,7 @@ mod counting;
 mod deadlines;
 mod errors;
 mod events;
+mod foreign;
 mod futures;
 mod half_open;
 mod held;
