@@ -12,14 +12,23 @@ pub struct Invalid {
     /// The value that was given.
     pub value: String,
     /// What would be right.
-    pub expected: &'static str,
+    pub expected: String,
+    /// The fields of its pattern beside which it is wrong: with other values of theirs it might be right (`base_delay`
+    /// of `retry.max_delay`). None if it is wrong by itself.
+    pub beside: &'static [&'static str],
 }
 
 impl Invalid {
     /// `field` was `value`, but should be `expected`.
     #[must_use]
-    pub fn new(field: &'static str, value: impl ToString, expected: &'static str) -> Self {
-        Self { field, value: value.to_string(), expected }
+    pub fn new(field: &'static str, value: impl ToString, expected: impl Into<String>) -> Self {
+        Self { field, value: value.to_string(), expected: expected.into(), beside: &[] }
+    }
+
+    /// It is wrong because of what these other fields are.
+    #[must_use]
+    pub fn beside(self, fields: &'static [&'static str]) -> Self {
+        Self { beside: fields, ..self }
     }
 }
 

@@ -62,7 +62,8 @@ impl RetryConfig {
         }
         if self.max_delay < self.base_delay {
             let value = alloc::format!("{:?}", self.max_delay);
-            found(Invalid::new("retry.max_delay", value, "at least base_delay"));
+            let expected = alloc::format!("at least base_delay, which is {:?}", self.base_delay);
+            found(Invalid::new("retry.max_delay", value, expected).beside(&["base_delay"]));
         }
         if let Jitter::Fraction(fraction) = self.jitter
             && fraction > Ratio::ONE
@@ -71,7 +72,8 @@ impl RetryConfig {
         }
         if self.jitter == Jitter::Decorrelated && self.strategy != Strategy::Exponential {
             let expected = "none: decorrelated jitter grows by itself";
-            found(Invalid::new("retry.strategy", self.strategy.name(), expected));
+            let strategy = Invalid::new("retry.strategy", self.strategy.name(), expected);
+            found(strategy.beside(&["jitter"]));
         }
         if self.max_elapsed == Some(Duration::ZERO) {
             found(Invalid::new("retry.max_elapsed", "0s", "more than 0s, or none"));

@@ -78,12 +78,12 @@ impl TimeoutConfig {
             found(Invalid::new("timeout.warm_up", self.warm_up, "at least 1"));
         }
         if self.adaptive && self.floor > self.attempt && !self.attempt.is_zero() {
-            let expected = if self.attempt < FLOOR {
-                "at most timeout.attempt, which is below the default floor of 10ms: lower both"
-            } else {
-                "at most timeout.attempt"
-            };
-            found(Invalid::new("timeout.floor", format!("{:?}", self.floor), expected));
+            let mut expected = format!("at most attempt, which is {:?}", self.attempt);
+            if self.attempt < FLOOR {
+                expected.push_str(", below the default floor of 10ms: lower both");
+            }
+            let floor = Invalid::new("timeout.floor", format!("{:?}", self.floor), expected);
+            found(floor.beside(&["attempt", "adaptive"]));
         }
     }
 }
@@ -634,15 +634,18 @@ mod tests {
         );
         assert_eq!(
             of(|config| config.floor = secs(61)),
-            "timeout.floor is 61s, expected at most timeout.attempt",
+            "timeout.floor is 61s, expected at most attempt, which is 60s",
         );
-        let short = "timeout.floor is 10ms, expected at most timeout.attempt, \
-                     which is below the default floor of 10ms: lower both";
+        let short = "timeout.floor is 10ms, expected at most attempt, which is 5ms, \
+                     below the default floor of 10ms: lower both";
         assert_eq!(of(|config| config.attempt = ms(5)), short);
         let at_the_floor = |config: &mut TimeoutConfig| {
             (config.attempt, config.floor) = (ms(10), ms(20));
         };
-        assert_eq!(of(at_the_floor), "timeout.floor is 20ms, expected at most timeout.attempt");
+        assert_eq!(
+            of(at_the_floor),
+            "timeout.floor is 20ms, expected at most attempt, which is 10ms"
+        );
         let plain = TimeoutConfig { attempt: ms(5), adaptive: false, ..TimeoutConfig::default() };
         assert_eq!(AdaptiveTimeout::new(plain).unwrap().limit(), ms(5));
     }

@@ -144,6 +144,7 @@ impl PolicyBuilder {
     pub fn build(self) -> Result<Policy, Invalids> {
         Invalids::check(&self.name, |found| {
             self.check(found);
+            self.config.check(found);
             self.config.check_of_one(found);
         })?;
         let name = self.name.clone();
@@ -165,10 +166,9 @@ impl PolicyBuilder {
         Ok(Policy(Arc::new(Inner { name, config, clock, stream, shell, pool, limits, shared })))
     }
 
-    /// Tells what makes no sense for one as for many.
+    /// Tells what makes no sense beside the settings.
     pub(crate) fn check(&self, found: &mut dyn FnMut(Invalid)) {
         check_name(&self.name, found);
-        self.config.check(found);
         self.shared.check_clocks(self.clock.as_ref(), found);
     }
 

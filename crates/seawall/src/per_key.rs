@@ -176,10 +176,7 @@ impl<K: AnyKey> PerKey<K> {
     /// # Errors
     /// All settings that make no sense for each of many keys; then nothing has changed.
     pub fn reload(&self, config: &PolicyConfig) -> Result<Reloaded, Invalids> {
-        Invalids::check(self.name(), |found| {
-            config.check(found);
-            build::check_each(config, found);
-        })?;
+        Invalids::check(self.name(), |found| build::check(config, found))?;
         // A schedule of the caller's own is asked here, where nothing is locked.
         let plan = plan(config).map_err(|invalid| Invalids::one(self.name(), invalid))?;
         let now = self.0.clock.now();

@@ -75,11 +75,14 @@ impl BulkheadConfig {
         }
         let reserved: u64 = self.reserves.iter().map(|&places| u64::from(places)).sum();
         if reserved > u64::from(self.max_concurrent) {
-            let expected = "together at most max_concurrent";
-            found(Invalid::new("bulkhead.reserves", reserved, expected));
+            let value = alloc::format!("{reserved} together");
+            let most = alloc::format!("at most max_concurrent, which is {}", self.max_concurrent);
+            found(Invalid::new("bulkhead.reserves", value, most).beside(&["max_concurrent"]));
         }
         if reserved > 0 && !self.priority {
-            found(Invalid::new("bulkhead.reserves", reserved, "0 without priority"));
+            let value = alloc::format!("{reserved} together");
+            let expected = "none where priority is off";
+            found(Invalid::new("bulkhead.reserves", value, expected).beside(&["priority"]));
         }
     }
 

@@ -96,8 +96,8 @@ fn settings_that_make_no_sense_are_told_all() {
         "bulkhead.max_wait is 0s, expected more than 0s",
         "bulkhead.max_run is 0s, expected more than 0s, or none",
         "bulkhead.pool_threads is 0, expected at least 1",
-        "bulkhead.reserves is 21474836475, expected together at most max_concurrent",
-        "bulkhead.reserves is 21474836475, expected 0 without priority",
+        "bulkhead.reserves is 21474836475 together, expected at most max_concurrent, which is 3",
+        "bulkhead.reserves is 21474836475 together, expected none where priority is off",
     ];
     assert_eq!(found, expected);
     assert_eq!(Bulkhead::new(&config).unwrap_err().field, "bulkhead.max_wait");

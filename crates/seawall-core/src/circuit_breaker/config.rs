@@ -94,7 +94,9 @@ impl CircuitBreakerConfig {
         }
         if let Some(cap) = self.max_open_for.filter(|cap| *cap < self.open_for) {
             let field = "circuit_breaker.max_open_for";
-            found(Invalid::new(field, alloc::format!("{cap:?}"), "at least open_for"));
+            let expected = alloc::format!("at least open_for, which is {:?}", self.open_for);
+            let cap = alloc::format!("{cap:?}");
+            found(Invalid::new(field, cap, expected).beside(&["open_for"]));
         }
         if self.open_jitter > Ratio::ONE {
             found(Invalid::new("circuit_breaker.open_jitter", self.open_jitter, "0% to 100%"));
@@ -125,10 +127,14 @@ impl CircuitBreakerConfig {
                 found(Invalid::new("circuit_breaker.slow_after", "0s", "more than 0s, such as 1s"));
             }
             (Some(_), None) => {
-                found(Invalid::new("circuit_breaker.slow_after", "not set", "set with slow_rate"));
+                let expected = "a duration such as 1s, because slow_rate is set";
+                let missing = Invalid::new("circuit_breaker.slow_after", "not set", expected);
+                found(missing.beside(&["slow_rate"]));
             }
             (None, Some(_)) => {
-                found(Invalid::new("circuit_breaker.slow_rate", "not set", "set with slow_after"));
+                let expected = "a share such as 50%, because slow_after is set";
+                let missing = Invalid::new("circuit_breaker.slow_rate", "not set", expected);
+                found(missing.beside(&["slow_after"]));
             }
             _ => {}
         }
@@ -142,14 +148,14 @@ impl CircuitBreakerConfig {
             }
             Window::Calls(_) | Window::Time(_) => {}
         }
-        let more_than_fit = matches!(self.window, Window::Calls(n) if n < self.minimum_calls);
-        if self.minimum_calls == 0 || more_than_fit {
-            let field = "circuit_breaker.minimum_calls";
-            found(Invalid::new(
-                field,
-                self.minimum_calls,
-                "at least 1, at most the window's calls",
-            ));
+        const MINIMUM: &str = "circuit_breaker.minimum_calls";
+        match self.window {
+            _ if self.minimum_calls == 0 => found(Invalid::new(MINIMUM, 0, "at least 1")),
+            Window::Calls(calls) if calls < self.minimum_calls => {
+                let expected = alloc::format!("at most the calls of over, which are {calls}");
+                found(Invalid::new(MINIMUM, self.minimum_calls, expected).beside(&["over"]));
+            }
+            Window::Calls(_) | Window::Time(_) => {}
         }
     }
 

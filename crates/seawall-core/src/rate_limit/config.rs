@@ -94,7 +94,9 @@ impl RateLimitConfig {
     pub fn check(&self, found: &mut dyn FnMut(Invalid)) {
         if self.algorithm == Algorithm::SlidingWindow {
             if self.limit.is_none() {
-                found(Invalid::new("rate_limit.limit", "not set", "a number for a sliding window"));
+                let expected = "a number for a sliding window";
+                let missing = Invalid::new("rate_limit.limit", "not set", expected);
+                found(missing.beside(&["algorithm"]));
             }
             sliding_window::check(self.limit(), self.window(), self.buckets, found);
         }
@@ -148,7 +150,7 @@ impl RateLimitConfig {
         let window = self.algorithm == Algorithm::SlidingWindow;
         let mut unused = |field, set, expected| {
             if set {
-                found(Invalid::new(field, "set", expected));
+                found(Invalid::new(field, "set", expected).beside(&["algorithm"]));
             }
         };
         unused("rate_limit.capacity", window && self.capacity.is_some(), NOT_WINDOW);
@@ -164,7 +166,8 @@ impl RateLimitConfig {
         let [.., kept] = self.floors();
         if self.algorithm == Algorithm::Shaper {
             if kept > 0 || background > 0 {
-                found(Invalid::new(FIELD, "set", "not set: a shaper serves in order"));
+                let expected = "not set: a shaper serves in order";
+                found(Invalid::new(FIELD, "set", expected).beside(&["algorithm"]));
             }
             return;
         }
@@ -172,7 +175,10 @@ impl RateLimitConfig {
             found(Invalid::new(FIELD, background, "0 for background: nobody is less urgent"));
         }
         if kept > 0 && kept >= self.most() {
-            found(Invalid::new(FIELD, kept, "together less than the capacity or limit"));
+            let value = alloc::format!("{kept} together");
+            let expected =
+                alloc::format!("less than the capacity or limit, which is {}", self.most());
+            found(Invalid::new(FIELD, value, expected).beside(&["capacity", "limit"]));
         }
     }
 }

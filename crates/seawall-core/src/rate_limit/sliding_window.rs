@@ -208,7 +208,8 @@ pub(super) fn check(
             "rate_limit.limit",
             limit,
             "at most 100000 for an exact window: set rate_limit.buckets (10 frees tokens at most 10% late)",
-        )),
+        )
+        .beside(&["buckets"])),
         Some(buckets) if !(1..=BUCKETS_MAX).contains(&buckets) => {
             found(Invalid::new("rate_limit.buckets", buckets, "1 to 1000"));
         }

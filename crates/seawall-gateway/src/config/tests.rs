@@ -378,19 +378,20 @@ fn every_mistake_in_an_upstream_is_told() {
         ("max_connections = 0", "4:19: max_connections is 0, expected 1 to 1048576".into()),
         (
             "circuit_breaker = { failures = 0, over = 10, open_for = 1 }",
-            "4:32: circuit_breaker.failures is 0, expected at least 1\n\
+            "4:19: circuit_breaker.minimum_calls is 20 by default, expected at most the calls of over, which are 10\n\
+             4:32: circuit_breaker.failures is 0, expected at least 1\n\
              4:57: circuit_breaker.open_for is 1, expected a duration in quotes such as \"250ms\", \"1.5s\" or \
              \"1m30s\""
                 .into(),
         ),
         (
             "circuit_breaker = { over = 10 }",
-            "4:19: circuit_breaker.minimum_calls is 20 by default, expected at least 1, at most the window's calls"
+            "4:19: circuit_breaker.minimum_calls is 20 by default, expected at most the calls of over, which are 10"
                 .into(),
         ),
         (
             "circuit_breaker = { open_for = '2m', max_open_for = '1m' }",
-            "4:53: circuit_breaker.max_open_for is 60s, expected at least open_for".into(),
+            "4:53: circuit_breaker.max_open_for is 60s, expected at least open_for, which is 120s".into(),
         ),
         (
             "retry_buget = '1%'",
@@ -470,7 +471,7 @@ fn every_mistake_in_a_route_is_told() {
         ),
         (
             "retry.base_delay = '2s'",
-            "8:1: retry.max_delay is 1s by default, expected at least base_delay",
+            "8:1: retry.max_delay is 1s by default, expected at least base_delay, which is 2s",
         ),
         (
             "timeout = false",
@@ -500,7 +501,7 @@ fn every_mistake_in_a_route_is_told() {
             "8:26: bulkhead.max_queue is -1, expected a whole number, 0 to 4294967295\n\
              8:41: bulkhead.max_wait is 0s, expected more than 0s\n\
              8:47: `bulkhead.pool_threads`: the gateway runs nothing on threads of a bulkhead\n\
-             8:78: unknown field `bulkhead.reserves.hi`",
+             8:78: unknown field `bulkhead.reserves.hi`, expected `background`, `critical`, `high`, `low` or `normal`",
         ),
         (
             "replay_buffer = '64k'",
@@ -577,11 +578,11 @@ bulkhead = 'databse'
     assert_eq!(
         problems(text).lines().collect::<Vec<_>>(),
         [
-            "3:19: circuit_breaker.slow_after is not set, expected set with slow_rate",
+            "3:19: circuit_breaker.slow_after is not set, expected a duration such as 1s, because slow_rate is set",
             "3:32: circuit_breaker.failures is 0, expected at least 1",
             "3:50: circuit_breaker.failure_rate is 150%, expected more than 0%, up to 100%",
             "3:84: circuit_breaker.over is 1025, expected 1 to 1024 calls",
-            "3:106: circuit_breaker.minimum_calls is 0, expected at least 1, at most the window's calls",
+            "3:106: circuit_breaker.minimum_calls is 0, expected at least 1",
             "3:120: circuit_breaker.open_for is 0s, expected more than 0s, such as 60s",
             "3:140: circuit_breaker.open_jitter is 200%, expected 0% to 100%",
             "3:166: circuit_breaker.half_open_calls is 256, expected 1 to 255",

@@ -1,11 +1,12 @@
-//! The guide's names of settings, for files that were written for it.
+//! Other names of settings: the guide's, for files that were written for it, and those of code.
 
-/// Our field of this name of the guide's, its unit being part of the value: `"5s"`, `"10%"`.
+/// The field of this name of the guide's or of code's, its unit being part of the value: `"5s"`, `"10%"`.
 pub(super) fn counterpart(guide: &str) -> Option<&'static str> {
     COUNTERPARTS.iter().find(|(theirs, _)| *theirs == guide).map(|(_, ours)| *ours)
 }
 
-const COUNTERPARTS: [(&str, &str); 21] = [
+const COUNTERPARTS: [(&str, &str); 22] = [
+    ("window", "circuit_breaker.over"),
     ("max_retries", "retry.max_retries"),
     ("base_delay_ms", "retry.base_delay"),
     ("max_delay_ms", "retry.max_delay"),

@@ -115,6 +115,8 @@ fn clear(message: &str, text: Option<&str>) -> String {
     }
     match text.unwrap_or_default().trim() {
         "" => "a value is missing".to_owned(),
+        text @ ("yes" | "on" | "True") => format!("`{text}` is no value, did you mean true?"),
+        text @ ("no" | "off" | "False") => format!("`{text}` is no value, did you mean false?"),
         text => {
             let mut message = format!("`{}` is no value", short(text));
             if !text.contains(['"', '\\']) {

@@ -139,21 +139,22 @@ impl<'r> Table<'r> {
 
     /// Runs a config type's own check, and tells what it finds where it was written.
     ///
-    /// Of a setting that was not written it is told at the table, unless a neighbour could not be read: it
-    /// may be that neighbour which would have made it right.
+    /// Of a setting that was not written it is told at the table. What could not be read has been told; whether it
+    /// would have made a field beside it right, nobody knows.
     pub fn check(&self, check: impl FnOnce(&mut dyn FnMut(Invalid))) {
-        check(&mut |Invalid { field, value, expected, .. }| {
+        check(&mut |Invalid { field, value, expected, beside, .. }| {
             let name = field.rsplit('.').next().unwrap_or(field);
-            let written = self.peek(name).filter(|_| !self.misread.contains(name));
-            match written {
+            if [name].iter().chain(beside).any(|field| self.misread.contains(field)) {
+                return;
+            }
+            match self.peek(name) {
                 Some(written) => {
                     written.problem(format_args!("{field} is {value}, expected {expected}"))
                 }
-                None if self.misread.is_empty() => {
+                None => {
                     let why = if value == "not set" { "" } else { " by default" };
                     self.missing(format_args!("{field} is {value}{why}, expected {expected}"))
                 }
-                None => {}
             }
         });
     }
@@ -170,10 +171,21 @@ impl<'r> Table<'r> {
                 Some(meant) => format!("unknown field `{label}`, did you mean `{meant}`?"),
                 None => match counterpart(name) {
                     Some(ours) => format!("unknown field `{label}`, here it is `{ours}`"),
-                    None => format!("unknown field `{label}`"),
+                    None => format!("unknown field `{label}`{}", self.all_known()),
                 },
             };
             self.reader.problem(key.span().start, message);
+        }
+    }
+
+    /// What could have been meant, if that is little.
+    fn all_known(&self) -> String {
+        let mut known = self.known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+        match known.pop() {
+            Some(last) if (1..LISTED_MAX).contains(&known.len()) => {
+                format!(", expected {} or {last}", known.join(", "))
+            }
+            _ => String::new(),
         }
     }
 
@@ -238,3 +250,6 @@ impl<'r> Pattern<'r> {
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
+
+/// As many as there are classes; of more tables there is a page.
+const LISTED_MAX: usize = 5;

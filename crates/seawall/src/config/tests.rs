@@ -474,12 +474,12 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
         (
             "retry",
             "base_delay = \"2m\"",
-            "1:1: retry.max_delay is 60s by default, expected at least base_delay",
+            "1:1: retry.max_delay is 60s by default, expected at least base_delay, which is 120s",
         ),
         (
             "retry",
             "base_delay = \"2s\"\nmax_delay = \"1s\"",
-            "3:13: retry.max_delay is 1s, expected at least base_delay",
+            "3:13: retry.max_delay is 1s, expected at least base_delay, which is 2s",
         ),
         (
             "retry",
@@ -499,7 +499,7 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
         (
             "circuit_breaker",
             "slow_rate = \"50%\"",
-            "1:1: circuit_breaker.slow_after is not set, expected set with slow_rate",
+            "1:1: circuit_breaker.slow_after is not set, expected a duration such as 1s, because slow_rate is set",
         ),
         (
             "circuit_breaker",
@@ -519,12 +519,12 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
         (
             "circuit_breaker",
             "over = 10",
-            "1:1: circuit_breaker.minimum_calls is 20 by default, expected at least 1, at most the window's calls",
+            "1:1: circuit_breaker.minimum_calls is 20 by default, expected at most the calls of over, which are 10",
         ),
         (
             "circuit_breaker",
             "max_open_for = \"1s\"",
-            "2:16: circuit_breaker.max_open_for is 1s, expected at least open_for",
+            "2:16: circuit_breaker.max_open_for is 1s, expected at least open_for, which is 60s",
         ),
         ("bulkhead", "max_wait = \"0s\"", "2:12: bulkhead.max_wait is 0s, expected more than 0s"),
         (
@@ -535,12 +535,12 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
         (
             "bulkhead",
             "max_concurrent = 2\nreserves = { critical = 2, low = 1 }",
-            "3:12: bulkhead.reserves is 3, expected together at most max_concurrent",
+            "3:12: bulkhead.reserves is 3 together, expected at most max_concurrent, which is 2",
         ),
         (
             "bulkhead",
             "priority = false\nreserves.high = 1",
-            "3:1: bulkhead.reserves is 1, expected 0 without priority",
+            "3:1: bulkhead.reserves is 1 together, expected none where priority is off",
         ),
         (
             "rate_limit",
@@ -556,13 +556,50 @@ fn the_types_own_checks_are_told_where_the_field_was_written() {
         (
             "rate_limit",
             "capacity = 10\nreserves = { critical = 5, high = \"50%\" }",
-            "3:12: rate_limit.reserves is 10, expected together less than the capacity or limit",
+            "3:12: rate_limit.reserves is 10 together, expected less than the capacity or limit, which is 10",
+        ),
+        (
+            "retry",
+            "base_delay = \"2m\"\njitter = \"ful\"\non = [\"timeouts\"]",
+            "1:1: retry.max_delay is 60s by default, expected at least base_delay, which is 120s\n\
+             3:10: retry.jitter is \"ful\", expected \"full\", \"equal\", \"decorrelated\" or a number from 0 to 1; did \
+             you mean \"full\"?\n\
+             4:7: retry.on is \"timeouts\", expected \"connect\", \"reset\", \"timeout\" or a status from \"400\" to \
+             \"599\"; did you mean \"timeout\"?",
+        ),
+        (
+            "circuit_breaker",
+            "slow_rate = \"5%\"\nfailures = \"x\"",
+            "1:1: circuit_breaker.slow_after is not set, expected a duration such as 1s, because slow_rate is set\n\
+             3:12: circuit_breaker.failures is \"x\", expected a whole number, 0 to 4294967295",
+        ),
+        // What could not be read might have made it right.
+        (
+            "retry",
+            "base_delay = \"x\"\nmax_delay = \"1ms\"",
+            "2:14: retry.base_delay is \"x\", expected a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"",
+        ),
+        (
+            "circuit_breaker",
+            "slow_rate = \"5%\"\nslow_after = 1",
+            "3:14: circuit_breaker.slow_after is 1, expected a duration in quotes such as \"250ms\", \"1.5s\" or \
+             \"1m30s\", or \"none\"",
+        ),
+        (
+            "circuit_breaker",
+            "window = 10",
+            "2:1: unknown field `circuit_breaker.window`, here it is `circuit_breaker.over`",
+        ),
+        (
+            "bulkhead",
+            "reserves = { urgent = 1 }",
+            "2:14: unknown field `bulkhead.reserves.urgent`, expected `background`, `critical`, `high`, `low` or `normal`",
         ),
         ("timeout", "factor = 0.5", "2:10: timeout.factor is 0.5, expected 1 to 100"),
         (
             "timeout",
             "attempt = \"5ms\"",
-            "1:1: timeout.floor is 10ms by default, expected at most timeout.attempt, which is below \
+            "1:1: timeout.floor is 10ms by default, expected at most attempt, which is 5ms, below \
              the default floor of 10ms: lower both",
         ),
     ] {
@@ -603,6 +640,8 @@ fn unknown_and_later_fields_are_told_at_their_names() {
 #[test]
 fn one_slip_of_syntax_is_one_error() {
     for (text, told) in [
+        ("[policy.p]\nretry = yes\n", "2:9: `yes` is no value, did you mean true?"),
+        ("[policy.p]\nretry = off\n", "2:9: `off` is no value, did you mean false?"),
         ("[policy.p]\ndeadline = 2s\n", "2:12: `2s` is no value; as text it needs quotes: \"2s\""),
         ("[policy.p]\ndeadline =\nretry = true\n", "2:11: a value is missing"),
         (

@@ -40,7 +40,7 @@ impl<K: AnyKey> PerKeyBuilder<K> {
         let name = self.policy.name().clone();
         Invalids::check(&name, |found| {
             self.policy.check(found);
-            check_each(self.policy.settings(), found);
+            check(self.policy.settings(), found);
             if self.policy.shares() {
                 let expected = "settings for each of many keys, no handle of a part";
                 found(Invalid::new("per_key", "sharing a part by handle", expected));
@@ -61,13 +61,23 @@ impl<K: AnyKey> PerKeyBuilder<K> {
     }
 }
 
-/// Tells what makes sense for one and not for many.
-pub(super) fn check_each(config: &PolicyConfig, found: &mut dyn FnMut(Invalid)) {
+/// Tells every setting that makes no sense for one or, if it does for one, for many.
+pub(super) fn check(config: &PolicyConfig, found: &mut dyn FnMut(Invalid)) {
+    let mut told = Vec::new();
+    config.check(&mut |invalid| {
+        told.push(invalid.field);
+        found(invalid);
+    });
+    let mut found = |invalid: Invalid| {
+        if !told.contains(&invalid.field) {
+            found(invalid);
+        }
+    };
     if let Some(rate_limit) = &config.rate_limit {
-        check_rate_limit(rate_limit, found);
+        check_rate_limit(rate_limit, &mut found);
     }
     if let Some(breaker) = &config.circuit_breaker {
-        check_circuit_breaker(breaker, found);
+        check_circuit_breaker(breaker, &mut found);
     }
 }
 

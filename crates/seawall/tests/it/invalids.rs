@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seawall::{
     Algorithm, Bulkhead, BulkheadConfig, CircuitBreakerConfig, Invalids, Policy, PolicyConfig,
-    RateLimitConfig, Registry, RegistryError, RetryConfig, TimeoutConfig,
+    RateLimitConfig, Registry, RegistryError, RetryConfig, TimeoutConfig, Window,
 };
 
 /// A mistake or two in each pattern.
@@ -90,6 +90,7 @@ fn a_policy_for_each_key_tells_what_is_wrong_for_many_too() {
         }),
         circuit_breaker: Some(CircuitBreakerConfig {
             half_open_calls: 17,
+            window: Window::Calls(1_025),
             ..CircuitBreakerConfig::default()
         }),
         ..wrong()
@@ -100,7 +101,14 @@ fn a_policy_for_each_key_tells_what_is_wrong_for_many_too() {
         .per_key::<String>()
         .build()
         .unwrap_err();
-    let expected = ["deadline", "rate_limit.limit", "circuit_breaker.half_open_calls", "per_key"];
+    // A window that no breaker can have is told once.
+    let expected = [
+        "deadline",
+        "circuit_breaker.over",
+        "rate_limit.limit",
+        "circuit_breaker.half_open_calls",
+        "per_key",
+    ];
     assert_eq!(fields(&told), expected);
 }
 
