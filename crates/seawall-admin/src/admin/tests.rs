@@ -375,9 +375,12 @@ impl seawall::Observed for Upstream {
 #[test]
 fn names_survive_the_text() {
     let (registry, _) = registry();
-    let names = ["say \"no\"", "c:\\new\nline", "größe {a=\"1\",b}=3", "a b", "\\"];
+    let names = ["a", "-_9Z", &"x".repeat(64)];
     for name in names {
         policy(&registry, name, &everything());
+    }
+    for none in ["say \"no\"", "c:\\new\nline", "größe {a=\"1\",b}=3", "a b", "\\", ""] {
+        assert!(registry.policy(none, &everything()).is_err(), "{none}");
     }
     let samples = samples(&Admin::new(registry));
     let of = |(name, labels, _): &Sample| {
