@@ -388,7 +388,7 @@ impl<P: Copy + PartialEq> Call<P> {
         self.picks[usize::from(self.attempt) % PICKS_KEPT] = Some(entry.pick);
         self.attempt += 1;
         let max_run = parts.bulkhead.as_ref().and_then(|bulkhead| bulkhead.max_run());
-        let hard = plan.attempt.map_or(Instant::NEVER, |limit| now + limit);
+        let hard = parts.cap().map_or(Instant::NEVER, |limit| now + limit);
         let hard = max_run.map_or(hard, |limit| hard.min(now + limit));
         let soft = match parts.learned() {
             Some(limit) if plan.cuts_by_learned() => {

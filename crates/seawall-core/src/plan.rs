@@ -12,8 +12,6 @@ pub struct Plan {
     pub deadline: Option<Duration>,
     /// How attempts follow one another; `None`: one attempt.
     pub retry: Option<Retry>,
-    /// The configured limit on one attempt, and the cap of a learned one; `None`: no limit.
-    pub attempt: Option<Duration>,
     /// Whether an attempt that ran into its own limit may be followed by another.
     pub retry_timeouts: bool,
     /// Whether the learned limit cuts an attempt although no other may follow: where the limit is all there is.
@@ -47,7 +45,6 @@ impl Default for Plan {
         Self {
             deadline: None,
             retry: None,
-            attempt: None,
             retry_timeouts: true,
             enforces_learned: false,
             free_if_unreached: false,

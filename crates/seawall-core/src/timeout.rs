@@ -218,6 +218,13 @@ impl AdaptiveTimeout {
         self.answered > at
     }
 
+    /// The configured limit on an attempt, and the cap of the learned one.
+    #[inline]
+    #[must_use]
+    pub const fn cap(&self) -> Duration {
+        self.config.attempt
+    }
+
     /// The learned limit; `None` before `warm_up` samples have ended, and when not adaptive.
     #[inline]
     #[must_use]

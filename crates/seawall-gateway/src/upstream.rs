@@ -115,7 +115,6 @@ impl RouteMachines {
         let plan = Plan {
             deadline: config.deadline,
             retry: config.retry.as_ref().map(Retry::new).transpose()?,
-            attempt: Some(config.timeout.attempt),
             retry_timeouts: config.retry_on.timeout,
             free_if_unreached: true,
             ..Plan::default()

@@ -122,19 +122,17 @@ impl Client {
         seed: u64,
     ) -> Result<House<G>, Invalid> {
         let budget = self.retry.as_ref().filter(|_| self.budget);
-        let timeout = self.timeout.clone();
         let machines = Machines {
             gate: G::build(self.circuit_breaker.as_ref(), endpoints)?,
             budget: budget.map(|retry| RetryBudget::new(retry.budget, retry.trickle)),
             bulkhead: self.bulkhead.as_ref().map(Bulkhead::new).transpose()?,
-            timeout: timeout.filter(|t| t.adaptive).map(AdaptiveTimeout::new).transpose()?,
+            timeout: self.timeout.clone().map(AdaptiveTimeout::new).transpose()?,
             counts: Counts::default(),
             events: EventRing::new(),
         };
         let plan = Plan {
             deadline: self.deadline,
             retry: self.retry.as_ref().map(Retry::new).transpose()?,
-            attempt: self.timeout.as_ref().map(|timeout| timeout.attempt),
             free_if_unreached: endpoints > 1,
             ..Plan::default()
         };

@@ -192,7 +192,7 @@ impl PolicyBuilder {
         let Self { name, config, clock, seed, stream, enforces_learned, shared } = self;
         let stream = stream.unwrap_or_default();
         Ok(Built {
-            plan: Plan { enforces_learned, ..shared.plan(plan(&config)?) },
+            plan: Plan { enforces_learned, ..plan(&config)? },
             config,
             clock: shared.clock(clock),
             seed: seed.unwrap_or_else(random_seed),

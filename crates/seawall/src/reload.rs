@@ -59,10 +59,6 @@ impl Policy {
     fn go_on(&self, config: &PolicyConfig) -> Result<Reloaded, Invalid> {
         let handles = self.0.shared.as_deref();
         let plan = plan(config)?;
-        let plan = match handles {
-            Some(handles) => handles.plan(plan),
-            None => plan,
-        };
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
         self.0.limits.set(config.timeout.as_ref());
@@ -94,7 +90,6 @@ pub(crate) fn plan(config: &PolicyConfig) -> Result<Plan, Invalid> {
     Ok(Plan {
         deadline: config.deadline,
         retry: config.retry.as_ref().map(Retry::new).transpose()?,
-        attempt: config.timeout.as_ref().map(|timeout| timeout.attempt),
         retry_timeouts: config.retry_on.timeout,
         ..Plan::default()
     })

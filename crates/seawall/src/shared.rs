@@ -16,7 +16,7 @@
 use std::mem::swap;
 
 use seawall_core::{
-    BulkheadConfig, CircuitBreakerConfig, Instant, Invalid, Plan, RateLimitConfig, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Instant, Invalid, RateLimitConfig, TimeoutConfig,
 };
 
 use crate::{
@@ -130,12 +130,6 @@ impl Handles {
                 found(Invalid::new(field, value, expected));
             }
         }
-    }
-
-    /// What every call does, where a shared part has a say in it: the configured limit on an attempt, as the part has it now.
-    pub(crate) fn plan(&self, own: Plan) -> Plan {
-        let shared = || self.timeout.as_ref().and_then(|part| part.read(|it| it.plan.attempt));
-        Plan { attempt: own.attempt.or_else(shared), ..own }
     }
 
     /// Locks all that is shared, and has the policy's own machines, locked already, take its place for one step.

@@ -106,6 +106,13 @@ fn house<G>(gate: G, plan: Plan) -> House<G> {
     }
 }
 
+/// With this limit on an attempt, and no other learned.
+fn limited<G>(house: House<G>, attempt: Duration) -> House<G> {
+    let config = TimeoutConfig { attempt, adaptive: false, ..TimeoutConfig::default() };
+    house.machines.borrow_mut().timeout = Some(AdaptiveTimeout::new(config).unwrap());
+    house
+}
+
 fn retry(max_retries: u32) -> Option<Retry> {
     let config = RetryConfig { max_retries, base_delay: 10 * MS, ..RetryConfig::default() };
     Some(Retry::new(&config).unwrap())
@@ -336,7 +343,7 @@ fn learned<G: Gate>(gate: G, plan: Plan) -> House<G> {
 
 #[test]
 fn a_learned_limit_cuts_only_if_another_attempt_may_follow() {
-    let plan = Plan { attempt: Some(5_000 * MS), ..Plan::default() };
+    let plan = Plan::default();
     let slow = 60 * MS;
     let alone = learned(breaker(), plan.clone());
     let (finish, ended) = drive(&alone, Ask::default(), at(1_000), slow, Verdict::SUCCESS);
@@ -521,11 +528,11 @@ proptest! {
         steps in prop::collection::vec((0usize..12, 0u8..10, 0u64..400), 1..400), max_concurrent in 1u32..6,
     ) {
         let plan = Plan {
-            retry: retry(2), deadline: Some(2_000 * MS), attempt: Some(700 * MS), free_if_unreached: true,
+            retry: retry(2), deadline: Some(2_000 * MS), free_if_unreached: true,
             ..Plan::default()
         };
         let config = CircuitBreakerConfig { failures: 2, open_for: 300 * MS, ..CircuitBreakerConfig::default() };
-        let house = house(Picker::new(3, Some(&config)).unwrap(), plan);
+        let house = limited(house(Picker::new(3, Some(&config)).unwrap(), plan), 700 * MS);
         house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&BulkheadConfig { max_concurrent, max_queue: 0, ..BulkheadConfig::default() }).unwrap());
         let mut calls: Vec<Call<u16>> = (0..12).map(|_| Call::new(Ask::default())).collect();
         let mut attempts = [0u8; 12];

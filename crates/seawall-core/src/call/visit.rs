@@ -320,6 +320,12 @@ impl<G: Gate> Parts<'_, G> {
         }
     }
 
+    /// The configured limit on an attempt, which is the timeout's own: whoever shares it follows what it is set to.
+    #[inline]
+    pub(crate) fn cap(&self) -> Option<Duration> {
+        self.timeout.as_ref().map(|timeout| timeout.cap())
+    }
+
     #[inline]
     pub(crate) fn learned(&self) -> Option<Duration> {
         self.timeout.as_ref().and_then(|timeout| timeout.learned())

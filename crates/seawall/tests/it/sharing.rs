@@ -216,6 +216,22 @@ fn what_one_policy_learns_limits_the_other() {
 }
 
 #[test]
+fn a_limit_that_is_set_anew_is_that_of_all_who_share_it() {
+    let mut world = World::default();
+    let limits = |attempt| TimeoutConfig { attempt, ..TimeoutConfig::default() };
+    let clock = world.time.clock();
+    let timeout = AdaptiveTimeout::with_clock("search", limits(10 * SECOND), clock).unwrap();
+    let policy = named("reads", &world.time).timeout(&timeout).build().unwrap();
+    for attempt in [SECOND, 20 * SECOND] {
+        timeout.reconfigure(limits(attempt)).unwrap();
+        let run = policy.clone();
+        let error = world.block_on(async move { run.run(pending::<Result<(), ()>>).await });
+        let Err(Error::TimedOut(late)) = error else { panic!("nothing answered") };
+        assert_eq!((late.limit, late.after), (Limit::Attempt, attempt));
+    }
+}
+
+#[test]
 fn the_last_line_says_whose_part_it_is() {
     let time = Time::default();
     let (breaker, own) = (breaker(&time), CircuitBreakerConfig::default());

@@ -117,13 +117,10 @@ fn a_probe_settled_by_time_does_not_give_up_the_place_of_another() {
 
 #[test]
 fn while_the_caller_is_slow_to_send_no_limit_cuts_and_nobody_is_blamed() {
-    let plan = Plan {
-        retry: retry(2),
-        attempt: Some(100 * MS),
-        deadline: Some(1_000 * MS),
-        ..Plan::default()
-    };
+    let plan = Plan { retry: retry(2), deadline: Some(1_000 * MS), ..Plan::default() };
     let house = learned(breaker(), plan);
+    let config = TimeoutConfig { attempt: 100 * MS, ..TimeoutConfig::default() };
+    house.machines.borrow_mut().timeout.as_mut().unwrap().reconfigure(config).unwrap();
     house.owed_since.set(None);
     for n in 0..5u64 {
         let begun = 1_000 + n * 2_000;
@@ -147,7 +144,7 @@ fn while_the_caller_is_slow_to_send_no_limit_cuts_and_nobody_is_blamed() {
 #[test]
 fn the_limit_runs_from_the_callers_last_byte_whenever_it_came() {
     for (fed, cut_at) in [(50, 150), (99, 199), (150, 250)] {
-        let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+        let house = limited(house(breaker(), Plan::default()), 100 * MS);
         house.owed_since.set(None);
         let mut call = Call::new(Ask::default());
         assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
@@ -216,9 +213,10 @@ fn an_attempt_cut_soon_after_a_slow_upload_is_no_old_one() {
 
 #[test]
 fn an_attempt_that_waits_for_a_thread_is_cut_and_blames_nobody() {
-    let plan = Plan { attempt: Some(100 * MS), ..Plan::default() };
     let config = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
-    let house = learned(Some(CircuitBreaker::new(&config).unwrap()), plan);
+    let house = learned(Some(CircuitBreaker::new(&config).unwrap()), Plan::default());
+    let config = TimeoutConfig { attempt: 100 * MS, ..TimeoutConfig::default() };
+    house.machines.borrow_mut().timeout.as_mut().unwrap().reconfigure(config).unwrap();
     house.begun.set(false);
     house.owed_since.set(None);
     let mut call = Call::new(Ask::default());
@@ -233,8 +231,10 @@ fn an_attempt_that_waits_for_a_thread_is_cut_and_blames_nobody() {
 
 #[test]
 fn an_attempt_that_waited_for_a_thread_has_its_limit_from_where_it_began() {
-    let plan = Plan { attempt: Some(100 * MS), retry: retry(1), ..Plan::default() };
+    let plan = Plan { retry: retry(1), ..Plan::default() };
     let house = learned(breaker(), plan);
+    let config = TimeoutConfig { attempt: 100 * MS, ..TimeoutConfig::default() };
+    house.machines.borrow_mut().timeout.as_mut().unwrap().reconfigure(config).unwrap();
     house.begun.set(false);
     house.owed_since.set(None);
     let mut call = Call::new(Ask::default());
@@ -251,7 +251,7 @@ fn an_attempt_that_waited_for_a_thread_has_its_limit_from_where_it_began() {
 
 #[test]
 fn a_place_that_is_kept_is_taken_until_it_is_given_back() {
-    let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+    let house = limited(house(breaker(), Plan::default()), 100 * MS);
     let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
     house.machines.borrow_mut().bulkhead = Bulkhead::new(&one).ok();
     let running = || house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running;
@@ -268,14 +268,14 @@ fn a_place_that_is_kept_is_taken_until_it_is_given_back() {
 
 #[test]
 fn a_probe_whose_caller_is_slow_gives_its_place_back_and_opens_nothing() {
-    let plan = Plan { attempt: Some(5_000 * MS), deadline: Some(15_000 * MS), ..Plan::default() };
+    let plan = Plan { deadline: Some(15_000 * MS), ..Plan::default() };
     let config = CircuitBreakerConfig {
         failures: 1,
         half_open_calls: 1,
         half_open_for: Some(10_000 * MS),
         ..CircuitBreakerConfig::default()
     };
-    let house = house(Some(CircuitBreaker::new(&config).unwrap()), plan);
+    let house = limited(house(Some(CircuitBreaker::new(&config).unwrap()), plan), 5_000 * MS);
     drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
     house.owed_since.set(None);
     let mut slow = Call::new(Ask::default());

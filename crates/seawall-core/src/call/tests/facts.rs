@@ -23,8 +23,8 @@ fn it_knows_whether_it_is_over_and_which_attempt_runs() {
 
 #[test]
 fn news_of_another_attempt_changes_nothing() {
-    let plan = Plan { retry: retry(3), attempt: Some(100 * MS), ..Plan::default() };
-    let house = house(breaker(), plan);
+    let plan = Plan { retry: retry(3), ..Plan::default() };
+    let house = limited(house(breaker(), plan), 100 * MS);
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
     for other in [0, 2, 255] {
@@ -66,15 +66,14 @@ fn the_last_four_picks_are_those_that_were_made() {
 
 #[test]
 fn an_answer_after_its_limit_is_an_overrun_and_one_at_it_is_not() {
-    for (limited, answered, overran) in [
-        (Plan { attempt: Some(100 * MS), ..Plan::default() }, 99, 0),
-        (Plan { attempt: Some(100 * MS), ..Plan::default() }, 100, 0),
-        (Plan { attempt: Some(100 * MS), ..Plan::default() }, 101, 1),
-        (Plan { deadline: Some(50 * MS), ..Plan::default() }, 50, 0),
-        (Plan { deadline: Some(50 * MS), ..Plan::default() }, 51, 1),
-        (Plan::default(), 1_000_000, 0),
+    for (house, answered, overran) in [
+        (limited(house(breaker(), Plan::default()), 100 * MS), 99, 0),
+        (limited(house(breaker(), Plan::default()), 100 * MS), 100, 0),
+        (limited(house(breaker(), Plan::default()), 100 * MS), 101, 1),
+        (house(breaker(), Plan { deadline: Some(50 * MS), ..Plan::default() }), 50, 0),
+        (house(breaker(), Plan { deadline: Some(50 * MS), ..Plan::default() }), 51, 1),
+        (house(breaker(), Plan::default()), 1_000_000, 0),
     ] {
-        let house = house(breaker(), limited);
         for calls in 1..=2 {
             let mut call = Call::new(Ask::default());
             assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
@@ -87,8 +86,8 @@ fn an_answer_after_its_limit_is_an_overrun_and_one_at_it_is_not() {
 
 #[test]
 fn it_knows_when_the_attempt_that_runs_started() {
-    let plan = Plan { retry: retry(1), attempt: Some(50 * MS), ..Plan::default() };
-    let house = house(breaker(), plan);
+    let plan = Plan { retry: retry(1), ..Plan::default() };
+    let house = limited(house(breaker(), plan), 50 * MS);
     let mut call = Call::new(Ask::default());
     assert_eq!(call.started(), None);
     assert!(call.is_fresh());
@@ -123,7 +122,7 @@ fn each_retry_waits_as_long_as_its_number_says() {
 fn five_milliseconds_late_is_late_and_more_is_our_own_fault() {
     let nano = Duration::from_nanos(1);
     for (late, moves) in [(Duration::ZERO, false), (5 * MS, false), (5 * MS + nano, true)] {
-        let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+        let house = limited(house(breaker(), Plan::default()), 100 * MS);
         let mut call = Call::new(Ask::default());
         assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
         let now = at(100) + late;
@@ -136,7 +135,7 @@ fn five_milliseconds_late_is_late_and_more_is_our_own_fault() {
 #[test]
 fn what_we_were_late_is_given_again_and_no_more_than_the_limit_was() {
     for (late, again) in [(6, 6), (100, 100), (101, 100), (60_000, 100)] {
-        let house = house(breaker(), Plan { attempt: Some(100 * MS), ..Plan::default() });
+        let house = limited(house(breaker(), Plan::default()), 100 * MS);
         let mut call = Call::new(Ask::default());
         assert_eq!(call.begin(&house, at(7)), Action::Start { attempt: 1 });
         assert_eq!(call.on(&house, Event::Tick, at(107 + late)), Action::Wait);
@@ -150,7 +149,7 @@ fn what_we_were_late_is_given_again_and_no_more_than_the_limit_was() {
 fn an_ordinary_attempt_whose_caller_is_slow_to_send_still_answers_for_its_callee() {
     let one = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
     let gate = Some(CircuitBreaker::new(&one).unwrap());
-    let house = house(gate, Plan { attempt: Some(100 * MS), ..Plan::default() });
+    let house = limited(house(gate, Plan::default()), 100 * MS);
     house.owed_since.set(None);
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
@@ -251,9 +250,8 @@ fn an_attempt_cut_for_another_still_runs_until_it_is_gone() {
 
 #[test]
 fn where_timeouts_are_not_retried_the_first_is_the_last() {
-    let plan =
-        Plan { retry: retry(3), retry_timeouts: false, attempt: Some(50 * MS), ..Plan::default() };
-    let house = house(breaker(), plan);
+    let plan = Plan { retry: retry(3), retry_timeouts: false, ..Plan::default() };
+    let house = limited(house(breaker(), plan), 50 * MS);
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
     assert!(matches!(call.on(&house, Event::Tick, at(50)), Action::Cancel { .. }));
