@@ -182,9 +182,3 @@ impl<'h> Borrowed<'h> {
         }
     }
 }
-
-/// Wakes and tells.
-#[cold]
-pub(crate) fn spread(news: Box<[News<'_>]>) {
-    news.into_iter().for_each(News::spread);
-}

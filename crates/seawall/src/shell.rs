@@ -10,10 +10,12 @@
 //! so a poisoned lock is simply taken.
 
 use std::{
+    any::Any,
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
     mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Waker,
 };
 
@@ -86,7 +88,7 @@ impl<M: Machines> Shell<M> {
     /// Wakes all who wait in a line: each looks for itself whether it still has to.
     pub fn wake_all(&self) {
         let wakers = mem::take(&mut self.lock().wakers);
-        wakers.into_values().for_each(Waker::wake);
+        pass_on(wake(wakers.into_values()));
     }
 
     /// One step with exclusive access, after elapsed time has been applied.
@@ -136,11 +138,13 @@ impl<M: Machines> Shell<M> {
     /// Keeps the waker of one who waits in a line. `true` if its turn has come, or will not: then nobody would call
     /// it up any more.
     pub fn park(&self, view: M::View, line: Line, place: usize, waker: &Waker) -> bool {
+        // A waker is foreign code: to clone it may do anything, and so may to drop it.
+        let waker = waker.clone();
         let mut inside = self.lock();
         if !inside.machines.parts(view).waits(line, place) {
             return true;
         }
-        let before = inside.wakers.insert((view, line, place), waker.clone());
+        let before = inside.wakers.insert((view, line, place), waker);
         drop(inside);
         // With it may go a whole task.
         drop(before);
@@ -164,7 +168,7 @@ impl<M: Machines> Shell<M> {
     fn finish(&self, mut inside: MutexGuard<'_, Inside<M>>, view: M::View, now: Instant) {
         let news = self.news(&mut inside, view, now);
         drop(inside);
-        news.spread();
+        spread([news]);
     }
 
     fn news(&self, inside: &mut Inside<M>, view: M::View, now: Instant) -> News<'_> {
@@ -212,14 +216,33 @@ pub(crate) struct News<'s> {
     teller: &'s Teller,
 }
 
-impl News<'_> {
-    pub(crate) fn spread(self) {
-        self.called.into_iter().for_each(Waker::wake);
-        if let Some(told) = self.told {
-            self.teller.tell(&told, self.whose.as_ref());
+/// Wakes and tells.
+#[cold]
+pub(crate) fn spread<'s>(news: impl IntoIterator<Item = News<'s>>) {
+    let mut panicked = None;
+    for News { called, told, whose, teller } in news {
+        panicked = panicked.or(wake(called));
+        if let Some(told) = told {
+            teller.tell(&told, whose.as_ref());
         }
     }
+    pass_on(panicked);
 }
+
+/// Wakes them all, though one panics: the others would sleep for ever, and it is not their fault. The first panic.
+fn wake(wakers: impl IntoIterator<Item = Waker>) -> Option<Panic> {
+    let woken = |waker: Waker| catch_unwind(AssertUnwindSafe(|| waker.wake())).err();
+    wakers.into_iter().filter_map(woken).reduce(|first, _| first)
+}
+
+/// Whoever woke gets it, once nobody sleeps any more.
+fn pass_on(panicked: Option<Panic>) {
+    if let Some(panic) = panicked {
+        resume_unwind(panic);
+    }
+}
+
+type Panic = Box<dyn Any + Send>;
 
 /// The wakers of all whose turn has come.
 #[cold]

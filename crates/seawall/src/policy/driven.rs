@@ -6,7 +6,7 @@ use std::{sync::Arc, task::Waker};
 use seawall_core::{CircuitBreaker, Draw, Instant, Line, Parts, Shared};
 
 use super::{Policy, PolicyMachines};
-use crate::{Clock, Driven, attempt::StepLimits, caller::Protection, pooled::Job, shared::spread};
+use crate::{Clock, Driven, attempt::StepLimits, caller::Protection, pooled::Job, shell::spread};
 
 impl Shared for Policy {
     type Gate = Option<CircuitBreaker>;

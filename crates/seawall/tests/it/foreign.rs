@@ -1,12 +1,22 @@
 //! Code that is not ours, a schedule or a waker, runs where nothing is locked: it may come back to what it is run by.
 
 use std::{
-    sync::{Arc, mpsc},
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+        mpsc,
+    },
+    task::{Context, RawWaker, RawWakerVTable, Wake, Waker},
     thread,
 };
 
 use seawall::{
-    Policy, PolicyConfig, Registry, RegistryError, RetryConfig, Strategy, core::CustomBackoff,
+    BulkheadConfig, Clock, ManualClock, Policy, PolicyBuilder, PolicyConfig, Registry,
+    RegistryError, RetryConfig, Strategy, core::CustomBackoff,
 };
 
 use crate::world::{MS, SECOND};
@@ -55,4 +65,72 @@ fn a_schedule_that_asks_its_policy_for_many_keys_finds_it_open() {
     let retry = asking(move || assert_eq!(inside.counts().calls.started, 0));
     let config = PolicyConfig { retry: Some(retry), ..PolicyConfig::default() };
     ends(move || tenants.reload(&config)).unwrap();
+}
+
+/// One place, and time that stands.
+fn narrow() -> PolicyBuilder {
+    let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
+    Policy::builder("orders").bulkhead(one).clock(Clock::manual(&ManualClock::new()))
+}
+
+fn hangs(call: Pin<&mut impl Future>, waker: &Waker) {
+    assert!(call.poll(&mut Context::from_waker(waker)).is_pending());
+}
+
+/// What a waker whose clones ask the policy for its figures points to.
+static ASKING: RawWakerVTable = RawWakerVTable::new(clone_and_ask, |_| (), |_| (), |_| ());
+
+#[expect(unsafe_code, reason = "no safe waker runs code of its own when it is cloned")]
+fn clone_and_ask(policy: *const ()) -> RawWaker {
+    // SAFETY: it was made of a policy that lives for ever.
+    let asked = unsafe { &*policy.cast::<Policy>() };
+    assert!(asked.counts().calls.started > 0);
+    RawWaker::new(policy, &ASKING)
+}
+
+#[test]
+#[expect(unsafe_code, reason = "as above")]
+fn a_waker_is_cloned_where_nothing_is_locked() {
+    ends(|| {
+        let policy: &'static Policy = Box::leak(Box::new(narrow().build().unwrap()));
+        let mut holder = pin!(policy.run(pending::<Result<(), ()>>));
+        hangs(holder.as_mut(), Waker::noop());
+        // SAFETY: the table's functions are safe on any thread, and the policy lives for ever.
+        let waker = unsafe { Waker::new(ptr::from_ref(policy).cast(), &ASKING) };
+        let mut waiter = pin!(policy.run(pending::<Result<(), ()>>));
+        hangs(waiter.as_mut(), &waker);
+    });
+}
+
+/// Wakers that panic, and how many were asked to wake.
+#[derive(Default)]
+struct Failing(AtomicU32);
+
+impl Wake for Failing {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+        panic!("a waker that fails");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    let failing = Arc::new(Failing::default());
+    let waker = Waker::from(failing.clone());
+    let policy = narrow().build().unwrap();
+    let calls: [_; 4] = std::array::from_fn(|_| policy.run(pending::<Result<(), ()>>));
+    let mut calls = calls.map(Box::pin);
+    calls.iter_mut().for_each(|call| hangs(call.as_mut(), &waker));
+    let let_out = || policy.reload(&PolicyConfig::default());
+    assert!(catch_unwind(AssertUnwindSafe(let_out)).is_err(), "whoever woke them hears of it");
+    assert_eq!(failing.0.load(SeqCst), 3);
+
+    let tenants = narrow().per_key::<Arc<str>>().build().unwrap();
+    let key = tenants.key("acme");
+    let calls: [_; 4] = std::array::from_fn(|_| key.run(pending::<Result<(), ()>>));
+    let mut calls = calls.map(Box::pin);
+    calls.iter_mut().for_each(|call| hangs(call.as_mut(), &waker));
+    let let_out = || tenants.reload(&PolicyConfig::default());
+    assert!(catch_unwind(AssertUnwindSafe(let_out)).is_err(), "whoever woke them hears of it");
+    assert_eq!(failing.0.load(SeqCst), 2 * 3);
 }
