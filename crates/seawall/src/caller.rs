@@ -54,7 +54,8 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         }
     }
 
-    /// This caller cannot wait longer. The policy's deadline applies as well.
+    /// This caller cannot wait longer, from when the call begins: a future, when it is first polled. The policy's deadline
+    /// applies as well.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
@@ -107,8 +108,7 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let ask = self.ask();
-        run::run::<Plainly, _, _, _, _, _, _>(self.shared, ask, self.classify, operation)
+        run::run::<Plainly, _, _, _, _, _, _>(self.guard(), self.classify, operation)
     }
 
     /// As [`run_with`](Self::run_with), and what there is to tell of a good call too: how many attempts it took, what
@@ -122,8 +122,7 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let ask = self.ask();
-        run::run::<Reporting, _, _, _, _, _, _>(self.shared, ask, self.classify, operation)
+        run::run::<Reporting, _, _, _, _, _, _>(self.guard(), self.classify, operation)
     }
 
     /// As [`Policy::run_pooled`].
@@ -171,13 +170,24 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         answer(shared, ending)
     }
 
+    /// A call that may begin long after it was made.
+    fn guard(&self) -> Guard<&'p S> {
+        Guard::new(self.shared, self.facts()).within(self.deadline)
+    }
+
+    /// A call that begins now.
     fn ask(&self) -> Ask {
-        let Self { repeat, priority, cost, .. } = *self;
-        let ask = Ask { repeat, priority, cost, ..Ask::default() };
         match self.deadline {
-            Some(deadline) => Ask { give_up_at: self.shared.clock().now() + deadline, ..ask },
-            None => ask,
+            Some(deadline) => {
+                Ask { give_up_at: self.shared.clock().now() + deadline, ..self.facts() }
+            }
+            None => self.facts(),
         }
+    }
+
+    fn facts(&self) -> Ask {
+        let Self { repeat, priority, cost, .. } = *self;
+        Ask { repeat, priority, cost, ..Ask::default() }
     }
 }
 

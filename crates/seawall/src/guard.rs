@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Permit, Shared, Verdict};
@@ -64,13 +65,22 @@ type Pick<S> = <<S as Shared>::Gate as Gate>::Pick;
 pub(crate) struct Guard<S: Driven> {
     shared: S,
     call: Call<Pick<S>>,
+    /// How long it may take from its beginning, if its caller said so.
+    within: Option<Duration>,
     in_operation: bool,
 }
 
 impl<S: Driven> Guard<S> {
     #[inline]
     pub(crate) fn new(shared: S, ask: Ask) -> Self {
-        Self { shared, call: Call::new(ask), in_operation: false }
+        Self { shared, call: Call::new(ask), within: None, in_operation: false }
+    }
+
+    /// It may take so long from its beginning, whenever that will be.
+    #[inline]
+    pub(crate) const fn within(mut self, within: Option<Duration>) -> Self {
+        self.within = within;
+        self
     }
 
     #[inline]
@@ -85,20 +95,23 @@ impl<S: Driven> Guard<S> {
 
     #[inline]
     pub(crate) fn begin(&mut self, now: Instant) -> Action {
-        self.inherit();
+        self.bound(now);
         self.call.begin(&self.shared, now)
     }
 
     /// As [`Call::starts`].
     #[inline]
     pub(crate) fn starts(&mut self, now: Instant) -> bool {
-        self.inherit();
+        self.bound(now);
         self.call.starts(&self.shared, now)
     }
 
     #[inline]
-    fn inherit(&mut self) {
+    fn bound(&mut self, now: Instant) {
         self.call.end_by(inherited(self.shared.clock()));
+        if let Some(within) = self.within {
+            self.call.end_by(now + within);
+        }
     }
 
     #[inline]

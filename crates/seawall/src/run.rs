@@ -67,8 +67,7 @@ pub(crate) trait Door<S: Driven, T, E> {
 /// Runs an operation to its end, or to the head of its answer if `D` holds on to the call.
 #[inline]
 pub(crate) fn run<D, S, T, E, C, F, Fut>(
-    shared: S,
-    ask: Ask,
+    guard: Guard<S>,
     classify: &C,
     operation: F,
 ) -> impl Future<Output = D::Out> + use<'_, D, S, T, E, C, F, Fut>
@@ -79,7 +78,7 @@ where
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    Run::<_, _, _, _, _, _, D>::new(Guard::new(shared, ask), classify, operation)
+    Run::<_, _, _, _, _, _, D>::new(guard, classify, operation)
 }
 
 /// Runs an operation to the head of its answer. What the answer holds (its place in the bulkhead, the judgement
@@ -96,7 +95,7 @@ where
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    run::<Holding, _, _, _, _, _, _>(shared, ask, classify, operation)
+    run::<Holding, _, _, _, _, _, _>(Guard::new(shared, ask), classify, operation)
 }
 
 /// The door that holds on to the call.

@@ -48,8 +48,7 @@ pub(super) fn end(begun: &mut Begun, verdict: Verdict) {
 /// A call, and what it has to do first.
 fn ask(policy: &Policy, ask: Ask, within: Option<Duration>) -> (Begun, Action) {
     let now = policy.clock().now();
-    let give_up_at = within.map_or(ask.give_up_at, |within| now + within);
-    let mut begun = Guard::new(policy.clone(), Ask { give_up_at, ..ask });
+    let mut begun = Guard::new(policy.clone(), ask).within(within);
     let action = begun.begin(now);
     (begun, action)
 }

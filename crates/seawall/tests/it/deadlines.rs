@@ -71,6 +71,29 @@ fn an_attempt_tells_what_is_left_of_its_call_whenever_it_is_asked() {
 }
 
 #[test]
+fn a_deadline_runs_from_the_first_poll_however_early_the_call_was_made() {
+    for reported in [false, true] {
+        let mut world = World::default();
+        let (policy, time) = (world.policy().build().unwrap(), world.time.clone());
+        let (answer, ended) = world.block_on(async move {
+            let caller = policy.call().deadline(SECOND);
+            let answer = if reported {
+                let call = caller.run_reported(|_| pending::<Result<(), ()>>());
+                time.sleep(5 * SECOND).await;
+                call.await.0
+            } else {
+                let call = caller.run(pending::<Result<(), ()>>);
+                time.sleep(5 * SECOND).await;
+                call.await
+            };
+            (answer, time.passed())
+        });
+        let Err(Error::TimedOut(late)) = answer else { panic!("it had a second") };
+        assert_eq!((late.after, ended), (SECOND, 6 * SECOND), "reported: {reported}");
+    }
+}
+
+#[test]
 fn an_inner_call_does_not_wait_for_a_retry_that_the_outer_deadline_would_cut() {
     let mut world = World::default();
     let outer = world.policy().deadline(250 * MS).build().unwrap();
