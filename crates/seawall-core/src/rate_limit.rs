@@ -171,7 +171,7 @@ impl RateLimiter {
     #[must_use]
     pub fn time_until(&self, cost: u64, priority: Priority, now: Instant) -> Option<Duration> {
         match self.kind {
-            Kind::Shaper if cost > self.shaper.capacity() => None,
+            Kind::Shaper if cost.max(1) > self.shaper.capacity() => None,
             Kind::Shaper => self.shaper.idle_in(now),
             _ => {
                 let alone = self.time_until_alone(cost, priority, now)?;

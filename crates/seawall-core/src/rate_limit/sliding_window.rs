@@ -95,7 +95,9 @@ impl SlidingWindowCounter {
         self.seen = self.seen.max(now);
         let wanted = tokens.saturating_add(floor);
         let at = self.seen.as_nanos();
+        // Where there is nothing, not even what costs nothing passes.
         let fits = match &mut self.kept {
+            _ if self.limit == 0 => false,
             Kept::Log(log) => log.has_room(wanted, at),
             Kept::Ring(ring) => {
                 ring.roll(at);
@@ -135,7 +137,7 @@ impl SlidingWindowCounter {
     /// How long until there is room for `tokens`, if no others come: zero if there is, `None` if there never is.
     #[must_use]
     pub fn time_until(&self, tokens: u64, now: Instant) -> Option<Duration> {
-        if tokens > self.limit {
+        if tokens > self.limit || self.limit == 0 {
             return None;
         }
         let seen = self.seen.max(now).as_nanos();

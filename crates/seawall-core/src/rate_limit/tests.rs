@@ -856,3 +856,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn where_there_is_nothing_not_even_what_costs_nothing_passes() {
+    let nothing = |algorithm| RateLimitConfig {
+        algorithm,
+        capacity: (algorithm != Algorithm::SlidingWindow).then_some(0),
+        limit: (algorithm == Algorithm::SlidingWindow).then_some(0),
+        ..RateLimitConfig::default()
+    };
+    let counted = RateLimitConfig { buckets: Some(3), ..nothing(Algorithm::SlidingWindow) };
+    let all = [
+        nothing(Algorithm::TokenBucket),
+        nothing(Algorithm::SlidingWindow),
+        counted,
+        nothing(Algorithm::LeakyBucket),
+        nothing(Algorithm::Shaper),
+    ];
+    for config in all {
+        let mut limiter = RateLimiter::new(&config).unwrap();
+        for cost in [0, 1] {
+            let now = Instant::ORIGIN;
+            let answer = limiter.admit(cost, Priority::Critical, Instant::NEVER, now);
+            let Admission::No(refusal) = answer else { panic!("{config:?} costs {cost}") };
+            assert_eq!((refusal.reason, refusal.retry_after), (Reason::Limited, None));
+            assert_eq!(limiter.time_until(cost, Priority::Critical, now), None, "{config:?}");
+        }
+    }
+}

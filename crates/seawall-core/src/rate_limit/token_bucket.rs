@@ -72,7 +72,8 @@ impl TokenBucket {
     ) -> Result<(), Refusal> {
         self.refill(now);
         let wanted = tokens.saturating_add(floor);
-        if self.rate.price(wanted) > self.credit {
+        // Where there is nothing, not even what costs nothing passes.
+        if self.rate.price(wanted) > self.credit || self.capacity == 0 {
             return Err(refused(self.time_until(wanted, now), self.capacity));
         }
         self.credit -= self.rate.price(tokens);
@@ -108,7 +109,7 @@ impl TokenBucket {
     /// How long until there are `tokens`, if nobody else takes any: zero if there are, `None` if there never are.
     #[must_use]
     pub fn time_until(&self, tokens: u64, now: Instant) -> Option<Duration> {
-        if tokens > self.capacity {
+        if tokens > self.capacity || self.capacity == 0 {
             return None;
         }
         let missing = self.rate.price(tokens).saturating_sub(self.credit_at(now));
