@@ -80,6 +80,11 @@ impl Sketch {
         Self { counts, ended: 0, cut: 0, keep: samples, aged: Instant::ORIGIN }
     }
 
+    /// From now on time leaves at least about `samples`.
+    pub(crate) const fn keep(&mut self, samples: u32) {
+        self.keep = samples;
+    }
+
     /// An attempt ended after `took`. More than 67 s counts as 67 s.
     // Always in line, as is `AdaptiveTimeout::record`, and for its reason.
     #[inline(always)]

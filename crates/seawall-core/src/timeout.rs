@@ -196,8 +196,8 @@ impl AdaptiveTimeout {
         self.held = held;
     }
 
-    /// Other settings from now on. What was seen stays; what was learned is brought within the new bounds and learned
-    /// anew within a second.
+    /// Other settings from now on. What was seen stays and counts towards another `warm_up`; what was learned is brought
+    /// within the new bounds and learned anew within a second.
     ///
     /// # Errors
     ///
@@ -208,6 +208,13 @@ impl AdaptiveTimeout {
             Some(limit) if config.adaptive => Some(limit.clamp(config.floor, config.attempt)),
             _ => None,
         };
+        // Beyond the last warm-up nobody counted but the sketch.
+        let seen = u64::from(self.config.warm_up - self.missing).max(self.sketch.samples());
+        self.missing = match self.learned {
+            Some(_) => 0,
+            None => u64::from(config.warm_up).saturating_sub(seen) as u32,
+        };
+        self.sketch.keep(config.warm_up);
         self.due = Instant::ORIGIN;
         self.config = config;
         Ok(())
@@ -423,6 +430,35 @@ mod tests {
         assert_eq!(load.timeout.learned(), None, "one in six was cut");
         load.run(secs(20), || ms(10));
         assert!(close(load.timeout.learned().unwrap(), ms(15), 1));
+    }
+
+    #[test]
+    fn another_warm_up_counts_what_was_seen_already() {
+        for (warm_up, more) in [(10, 1), (50, 1), (51, 1), (60, 10), (200, 150)] {
+            let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
+            (0..50).for_each(|_| timeout.record(ms(10), START));
+            let other = TimeoutConfig { warm_up, ..TimeoutConfig::default() };
+            timeout.reconfigure(other.clone()).unwrap();
+            (1..more).for_each(|_| timeout.record(ms(10), START));
+            assert_eq!(timeout.learned(), None, "{warm_up}");
+            timeout.record(ms(10), START);
+            let learned = timeout.learned();
+            assert!(learned.is_some(), "{warm_up}");
+            timeout.reconfigure(TimeoutConfig { warm_up: 1_000, ..other }).unwrap();
+            assert_eq!(timeout.learned(), learned, "what is learned waits for nothing");
+            (0..200).for_each(|_| timeout.record(ms(40), START + secs(60)));
+            timeout.record(ms(40), START + secs(62));
+            assert!(timeout.learned() > learned, "and is learned anew");
+        }
+    }
+
+    #[test]
+    fn as_many_samples_are_kept_as_the_warm_up_of_now_wants() {
+        let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
+        timeout.reconfigure(TimeoutConfig { warm_up: 300, ..TimeoutConfig::default() }).unwrap();
+        (1..=300).for_each(|i| timeout.record(ms(10), START + secs(60 * i)));
+        assert_eq!(timeout.snapshot().samples, 300);
+        assert!(timeout.learned().is_some());
     }
 
     #[test]
