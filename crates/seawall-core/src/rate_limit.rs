@@ -58,7 +58,7 @@ pub struct RateLimiter {
     floors: [u64; 4],
     each_attempt: bool,
     allowed: u64,
-    rejected: u64,
+    refused: u64,
     abandoned: u64,
 }
 
@@ -98,7 +98,7 @@ impl RateLimiter {
             floors: config.floors(),
             each_attempt: config.limit_each_attempt,
             allowed: 0,
-            rejected: 0,
+            refused: 0,
             abandoned: 0,
         })
     }
@@ -289,7 +289,7 @@ impl RateLimiter {
         RateLimitSnapshot {
             algorithm,
             allowed: self.allowed,
-            rejected: self.rejected,
+            refused: self.refused,
             abandoned: self.abandoned,
             waiting: shaper.waiting() + self.waiting.as_ref().map_or(0, |it| it.len() as u32),
             limit,
@@ -326,7 +326,7 @@ impl RateLimiter {
     const fn count(&mut self, answer: &Admission) {
         match answer {
             Admission::Go(_) => self.allowed += 1,
-            Admission::No(_) => self.rejected += 1,
+            Admission::No(_) => self.refused += 1,
             Admission::Wait(_) => {}
         }
     }
@@ -345,7 +345,7 @@ impl Kind {
     }
 }
 
-/// What a [`RateLimiter`] shows. Calls that asked = allowed + rejected + abandoned + waiting.
+/// What a [`RateLimiter`] shows. Calls that asked = allowed + refused + abandoned + waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimitSnapshot {
@@ -354,7 +354,7 @@ pub struct RateLimitSnapshot {
     /// Calls let through, ever.
     pub allowed: u64,
     /// Calls refused, ever.
-    pub rejected: u64,
+    pub refused: u64,
     /// Calls that gave up waiting, ever.
     pub abandoned: u64,
     /// Calls waiting for their turn, or called up and not gone yet.

@@ -25,7 +25,8 @@ pub struct RetryConfig {
     pub max_retries: u32,
     /// The first delay. Default 100 ms.
     pub base_delay: Duration,
-    /// No delay is longer, jitter included. Default 60 s; at least `base_delay`.
+    /// No delay of ours is longer, jitter included; a callee's own hint may be ([`Retry::delay`]). Default 60 s; at least
+    /// `base_delay`.
     pub max_delay: Duration,
     /// How delays are scattered. Default half of the delay on either side.
     pub jitter: Jitter,
@@ -129,13 +130,14 @@ impl Retry {
     /// How long to wait before retry number `retry` (0 for the first) of an attempt that ended with `verdict`;
     /// `last` is the wait before the retry before, zero if there was none.
     ///
-    /// The callee's own hint wins and is only ever lengthened, by up to half, so that all who were told the
-    /// same second do not come back in it. Without one, "later" (429) waits twice as long as a failure would
+    /// The callee's own hint wins, up to five minutes, and is only ever lengthened, by up to half, so that all who were
+    /// told the same second do not come back in it. Without one, "later" (429) waits twice as long as a failure would
     /// with the same draw. Where that would pass the cap, it waits as a failure at the cap does: scattered
     /// below it, for all who waited exactly the cap would come back together.
     #[must_use]
     pub fn delay(&self, retry: u32, last: Duration, verdict: &Verdict, draw: Draw) -> Duration {
         if let Some(hint) = verdict.retry_after {
+            let hint = hint.min(HINT_MAX);
             // "At once" from a callee in trouble is no reason to come back without a pause.
             let pause = self.backoff.delay(retry, last, draw);
             return draw.between(hint, hint.saturating_add(hint / 2)).max(pause);
@@ -169,6 +171,9 @@ pub enum Stopped {
     Refused(Refusal),
 }
 
+/// Five minutes, as Envoy and linkerd cap it: no callee may silence a caller for longer by one answer.
+const HINT_MAX: Duration = Duration::from_secs(300);
+
 /// More than anyone has asked for; it keeps an attempt's number in a byte.
 const MAX_RETRIES: u32 = 100;
 
@@ -184,6 +189,20 @@ mod tests {
 
     fn retry() -> Retry {
         Retry::new(&RetryConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn a_hint_beyond_five_minutes_is_five_minutes() {
+        let mut draws = Draws::seeded(3);
+        for (hint, at_least) in [(299, 299), (300, 300), (301, 300), (86_400, 300), (u64::MAX, 300)]
+        {
+            let verdict = Verdict::LATER.after(Some(Duration::from_secs(hint)));
+            let at_least = Duration::from_secs(at_least);
+            for _ in 0..1_000 {
+                let delay = retry().delay(0, Duration::ZERO, &verdict, draws.draw());
+                assert!(delay >= at_least && delay <= at_least * 3 / 2, "{hint} s: {delay:?}");
+            }
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(crate) struct RouteLimit {
     each_attempt: bool,
     clock: Clock,
     allowed: AtomicU64,
-    rejected: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// A request that may not pass.
@@ -97,7 +97,7 @@ impl RouteLimit {
             each_attempt: config.limit.limit_each_attempt,
             clock: clock.clone(),
             allowed: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         })
     }
 
@@ -115,7 +115,7 @@ impl RouteLimit {
             self.allowed.fetch_add(1, Relaxed);
             Ok(standing)
         } else {
-            self.rejected.fetch_add(1, Relaxed);
+            self.refused.fetch_add(1, Relaxed);
             Err(TooMany { standing, retry_after: seen.retry_after })
         }
     }
@@ -158,7 +158,7 @@ impl Observed for RouteLimit {
         };
         // Those of limiters that are forgotten included.
         stats.allowed = self.allowed.load(Relaxed);
-        stats.rejected = self.rejected.load(Relaxed);
+        stats.rejected = self.refused.load(Relaxed);
         snapshot.rate_limiters.insert(self.name.to_string(), stats);
     }
 }

@@ -229,7 +229,7 @@ impl From<SendError> for Own {
 }
 
 /// When an upstream asks to be called again: its `Retry-After` in either form, counted from `now`. A date
-/// in the past is now; more than 300 s is 300 s. `None` without the field or if it makes no sense.
+/// in the past is now. `None` without the field or if it makes no sense.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -239,7 +239,7 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         let at = httpdate::parse_http_date(value).ok()?;
         at.duration_since(now).unwrap_or_default()
     };
-    Some(wait.min(RETRY_AFTER_MAX))
+    Some(wait)
 }
 
 /// Rounded up, so that nobody comes too early, and at least 1, since 0 would say "at once".
@@ -270,9 +270,6 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// coming again. An endpoint admits, or a place is free with the next answer; and an upstream that is not well
 /// is kept from harm by its breakers, which do know.
 pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
-
-/// Five minutes, as Envoy and linkerd cap it: no upstream may silence a client for longer by one field.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests {
@@ -383,11 +380,11 @@ mod tests {
         for (value, seconds) in [
             ("0", Some(0)),
             ("120", Some(120)),
-            ("301", Some(300)),
-            ("99999999999999999999999", Some(300)),
+            ("301", Some(301)),
+            ("99999999999999999999999", Some(u64::MAX)),
             ("Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
             ("Sun, 06 Nov 1994 08:49:27 GMT", Some(0)),
-            ("Sun, 06 Nov 1994 09:49:37 GMT", Some(300)),
+            ("Sun, 06 Nov 1994 09:49:37 GMT", Some(3_600)),
             ("-1", None),
             ("1.5", None),
             ("soon", None),

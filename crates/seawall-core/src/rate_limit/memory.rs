@@ -144,7 +144,7 @@ mod tests {
             }
             let [mine, first, second] = [&one, &two[0], &two[1]].map(|limiter| limiter.snapshot(now));
             prop_assert_eq!(mine.allowed, first.allowed + second.allowed);
-            prop_assert_eq!(mine.rejected, first.rejected + second.rejected);
+            prop_assert_eq!(mine.refused, first.refused + second.refused);
         }
     }
 

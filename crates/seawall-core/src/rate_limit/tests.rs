@@ -298,7 +298,7 @@ fn figures_are_those_the_headers_need() {
     assert!(matches!(limiter.admit(990, Priority::Normal, at(0), at(0)), Admission::Go(_)));
     assert!(matches!(limiter.admit(20, Priority::Normal, at(0), at(0)), Admission::No(_)));
     let seen = limiter.snapshot(at(50 * MS));
-    assert_eq!((seen.algorithm, seen.allowed, seen.rejected), (Algorithm::TokenBucket, 1, 1));
+    assert_eq!((seen.algorithm, seen.allowed, seen.refused), (Algorithm::TokenBucket, 1, 1));
     assert_eq!((seen.limit, seen.available), (1_000, 15));
     assert_eq!((seen.retry_after, seen.reset), (ns(0), ns(9_850 * MS)));
     limiter.refund(990, at(0));
@@ -473,7 +473,7 @@ fn new_settings_refuse_the_last_and_the_late_and_tell_them() {
     assert_eq!(limiter.settle(at(0)), Some(first.place()), "who waits is told");
     assert_eq!(refusal(limiter.claim(first, at(0))), Reason::Limited);
     let seen = limiter.snapshot(at(0));
-    assert_eq!((seen.allowed, seen.rejected, seen.abandoned, seen.waiting), (1, 3, 1, 0));
+    assert_eq!((seen.allowed, seen.refused, seen.abandoned, seen.waiting), (1, 3, 1, 0));
 }
 
 #[test]

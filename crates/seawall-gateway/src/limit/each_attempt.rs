@@ -59,7 +59,7 @@ impl EachAttempt {
             let result = step(Parts { limiter: Some(&mut *limiter), ..parts });
             let after = limiter.snapshot(now);
             self.limit.allowed.fetch_add(after.allowed - before.allowed, Relaxed);
-            self.limit.rejected.fetch_add(after.rejected - before.rejected, Relaxed);
+            self.limit.refused.fetch_add(after.refused - before.refused, Relaxed);
             result
         })
     }

@@ -254,7 +254,7 @@ impl From<RateLimitSnapshot> for RateLimiterStats {
         Self {
             algorithm: seen.algorithm.name(),
             allowed: seen.allowed,
-            rejected: seen.rejected,
+            rejected: seen.refused,
             abandoned: seen.abandoned,
             waiting: seen.waiting,
             limit: seen.limit,
@@ -385,7 +385,7 @@ mod tests {
     fn every_figure_of_a_rate_limit_is_in_its_place() {
         let limiter = RateLimiter::new(&RateLimitConfig::default()).unwrap();
         let mut seen = limiter.snapshot(Instant::ORIGIN);
-        (seen.allowed, seen.rejected, seen.abandoned, seen.waiting) = (1, 2, 3, 4);
+        (seen.allowed, seen.refused, seen.abandoned, seen.waiting) = (1, 2, 3, 4);
         (seen.limit, seen.available, seen.retry_after) = (5, 6, Some(7 * SECOND));
         let shown = RateLimiterStats {
             algorithm: "token_bucket",

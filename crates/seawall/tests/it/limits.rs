@@ -41,7 +41,7 @@ fn f59_asked_it_says_when_and_waited_for_it_gives() {
     world.block_on(async move { waiting.acquire(3).await }).unwrap();
     assert_eq!(world.time.passed(), 300 * MS);
     let seen = bucket.snapshot();
-    assert_eq!((seen.allowed, seen.rejected, seen.waiting, seen.available), (2, 1, 0, 0));
+    assert_eq!((seen.allowed, seen.refused, seen.waiting, seen.available), (2, 1, 0, 0));
 }
 
 #[test]

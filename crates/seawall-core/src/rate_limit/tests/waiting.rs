@@ -71,7 +71,7 @@ fn f59_a_wait_ends_when_the_tokens_are_there_and_nobody_overtakes() {
     assert!(limiter.waits(place));
     assert_eq!(goes(&mut limiter, small, 600), Ok(()));
     let seen = limiter.snapshot(at_ms(600));
-    assert_eq!((seen.allowed, seen.rejected, seen.waiting, seen.available), (3, 1, 0, 0));
+    assert_eq!((seen.allowed, seen.refused, seen.waiting, seen.available), (3, 1, 0, 0));
     assert!(!limiter.is_asked());
 }
 
