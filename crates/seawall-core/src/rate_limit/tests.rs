@@ -668,14 +668,14 @@ proptest! {
             now += pause;
             let _ = bucket.available(at(now));
             let until = bucket.time_until(tokens, at(now));
-            let fits = model.admit(capacity, rate, tokens, now);
+            let fits = capacity > 0 && model.admit(capacity, rate, tokens, now);
             match bucket.admit(tokens, at(now)) {
                 Ok(()) => { prop_assert!(fits && until == ns(0)); taken.push((now, tokens)); }
                 Err(refusal) => {
                     prop_assert!(!fits);
                     let reason = if tokens > capacity && capacity > 0 { Reason::TooLarge } else { Reason::Limited };
                     prop_assert_eq!(why(refusal), (reason, until));
-                    prop_assert_eq!(until.is_none(), tokens > capacity);
+                    prop_assert_eq!(until.is_none(), tokens > capacity || capacity == 0);
                     if let Some(wait) = until {
                         let (mut early, mut then) = (bucket.clone(), bucket.clone());
                         prop_assert!(early.admit(tokens, at(now + wait.as_nanos() as u64 - 1)).is_err());
