@@ -13,7 +13,7 @@ use seawall_core::{
 
 use crate::{
     observe::Teller,
-    shell::{Lent, Machines, News, Shell},
+    shell::{Lent, Machines, Shell, spread},
 };
 
 /// A breaker that opens at the first failure, and one place.
@@ -65,7 +65,7 @@ impl Shared for Policy {
             news = lent.give_back((), now);
             result
         });
-        news.into_iter().for_each(News::spread);
+        spread(news);
         result
     }
 
