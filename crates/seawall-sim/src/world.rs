@@ -10,14 +10,15 @@
 //! A call is told of by its id, which a call that comes later in the same place does not share: an answer nobody
 //! waits for finds nobody.
 
+mod calls;
 mod check;
 mod drive;
 mod due;
 
 use std::collections::{BinaryHeap, HashMap};
 
+use calls::Calls;
 use check::Note;
-use drive::Calls;
 use due::Due;
 use seawall_core::{Draws, Gate, Instant, Invalid, Line, Phase};
 

@@ -11,7 +11,10 @@
 
 use seawall_core::{Action, Ask, Call, Event, Finish, Instant, Line, Stopped};
 
-use super::{Answer, Id, Job, SECOND, What, World};
+use super::{
+    Answer, Id, Job, SECOND, What, World,
+    calls::{Live, Running},
+};
 use crate::{
     Stop,
     client::Target,
@@ -19,75 +22,6 @@ use crate::{
     latency::nanos,
     story::{Row, Totals},
 };
-
-/// A call under way.
-pub(super) struct Live<P: Copy> {
-    call: Call<P>,
-    instance: usize,
-    traffic: usize,
-    /// How often its user will come again.
-    again: u8,
-    running: Option<Running>,
-    /// Since when it stands in line for a place.
-    in_line: Option<Instant>,
-    /// Where the last attempt went.
-    server: usize,
-    /// When the driver wants to be woken, and when its timer rings, in true time.
-    due: u64,
-    armed: u64,
-    /// How often the clock had been moved when it began.
-    moved: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Running {
-    attempt: u8,
-    /// The half-open phase it probes for.
-    probe: Option<u64>,
-}
-
-/// All calls under way, each in a place that is used again.
-pub(super) struct Calls<P: Copy> {
-    places: Vec<(u32, Option<Live<P>>)>,
-    free: Vec<u32>,
-}
-
-impl<P: Copy> Default for Calls<P> {
-    fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
-    }
-}
-
-impl<P: Copy> Calls<P> {
-    fn add(&mut self, live: Live<P>) -> Id {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push((0, None));
-            self.places.len() as u32 - 1
-        });
-        let (generation, slot) = &mut self.places[place as usize];
-        *slot = Some(live);
-        Id { place, generation: *generation }
-    }
-
-    fn of(&mut self, id: Id) -> Option<&mut Live<P>> {
-        let (generation, live) = self.places.get_mut(id.place as usize)?;
-        live.as_mut().filter(|_| *generation == id.generation)
-    }
-
-    fn remove(&mut self, id: Id) {
-        if let Some((generation, live)) = self.places.get_mut(id.place as usize) {
-            *generation = generation.wrapping_add(1);
-            *live = None;
-            self.free.push(id.place);
-        }
-    }
-
-    /// One of those still under way.
-    pub(super) fn any(&self) -> Option<Id> {
-        let place = self.places.iter().position(|(_, live)| live.is_some())?;
-        Some(Id { place: place as u32, generation: self.places[place].0 })
-    }
-}
 
 impl<G: Target> World<'_, G> {
     /// A caller comes.
