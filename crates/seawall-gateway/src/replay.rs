@@ -13,21 +13,24 @@
 //!
 //! A length or a trailer is the same for every attempt. A body that is empty from the start costs nothing.
 
+mod shared;
+
 use std::{
-    fmt, mem,
+    fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use seawall::{Clock, core::Instant};
 
 use crate::body::{BodyError, BoxError, Guarded};
+
+use shared::{Rest, Shared, lock};
 
 /// The client's body, from which each attempt gets its own [`Replay`]. Dropping it says that no further
 /// attempt will come: from then on nothing more is kept.
@@ -224,102 +227,8 @@ impl<B> fmt::Debug for Replay<B> {
     }
 }
 
-/// What the attempts of one request share.
-struct Shared<B> {
-    live: B,
-    length: Option<u64>,
-    kept: Vec<Bytes>,
-    /// Bytes that may still be kept.
-    room: usize,
-    /// The limit was passed and `kept` thrown away.
-    spilled: bool,
-    rest: Rest,
-    clock: Clock,
-    /// The last one to ask was told to wait for the client.
-    starved: bool,
-    /// When such a wait last ended.
-    fed: Instant,
-    newest: u64,
-}
-
-/// What the live body still holds.
-enum Rest {
-    Flowing,
-    Over(Option<HeaderMap>),
-    Broken,
-    Silent,
-}
-
-impl<B> Shared<B> {
-    fn repeatable(&self) -> bool {
-        !self.spilled && !matches!(self.rest, Rest::Broken | Rest::Silent)
-    }
-
-    fn keep(&mut self, chunk: &Bytes) {
-        match self.room.checked_sub(chunk.len().max(CHUNK_COST_MIN)) {
-            Some(room) if !self.spilled => {
-                self.room = room;
-                self.kept.push(chunk.clone());
-            }
-            _ => {
-                self.spilled = true;
-                self.kept = Vec::new();
-            }
-        }
-    }
-}
-
-impl<B> Shared<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    /// The next frame from the client, kept if there is room.
-    fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        loop {
-            let polled = Pin::new(&mut self.live).poll_frame(cx);
-            if mem::replace(&mut self.starved, polled.is_pending()) && polled.is_ready() {
-                self.fed = self.clock.now();
-            }
-            let frame = match ready!(polled) {
-                Some(Ok(frame)) => frame,
-                Some(Err(cause)) => {
-                    let cause = cause.into();
-                    let silent = matches!(cause.downcast_ref(), Some(BodyError::Silent(_)));
-                    self.rest = if silent { Rest::Silent } else { Rest::Broken };
-                    return Poll::Ready(Some(Err(BodyError::Broke(cause))));
-                }
-                None => {
-                    self.rest = Rest::Over(None);
-                    return Poll::Ready(None);
-                }
-            };
-            if let Some(trailers) = frame.trailers_ref() {
-                self.rest = Rest::Over(Some(trailers.clone()));
-            } else if let Some(chunk) = frame.data_ref() {
-                if self.live.is_end_stream() {
-                    self.rest = Rest::Over(None);
-                }
-                if chunk.is_empty() {
-                    continue;
-                }
-                self.keep(chunk);
-            }
-            return Poll::Ready(Some(Ok(frame)));
-        }
-    }
-}
-
-/// A panic elsewhere leaves the body readable: every step under the lock is complete in itself.
-fn lock<B>(shared: &Mutex<Shared<B>>) -> MutexGuard<'_, Shared<B>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// 64 KiB: the documented default; most API calls fit, and a thousand uploads at once keep 64 MB.
 pub const KEPT_BYTES_MAX: usize = 64 << 10;
-
-/// What a chunk costs at least, so that one-byte chunks cannot cost forty times what they count for.
-const CHUNK_COST_MIN: usize = 64;
 
 const GONE: &str = "the client's body broke off earlier";
 
@@ -327,7 +236,7 @@ const GONE: &str = "the client's body broke off earlier";
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
     use http_body_util::{BodyExt, Channel, Full, channel::Sender};
     use tokio::{task::yield_now, time::timeout};
 
