@@ -160,7 +160,19 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
     ///
     /// # Errors
     /// As [`Policy::run`].
-    pub fn run_blocking<T, E, F>(self, operation: F) -> Result<T, Error<E>>
+    pub fn run_blocking<T, E, F>(self, mut operation: F) -> Result<T, Error<E>>
+    where
+        C: Classify<T, E>,
+        F: FnMut() -> Result<T, E>,
+    {
+        self.run_blocking_with(move |_| operation())
+    }
+
+    /// As [`Policy::run_blocking_with`].
+    ///
+    /// # Errors
+    /// As [`Policy::run`].
+    pub fn run_blocking_with<T, E, F>(self, operation: F) -> Result<T, Error<E>>
     where
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Result<T, E>,

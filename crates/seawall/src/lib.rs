@@ -69,7 +69,7 @@
 //!     .timeout(TimeoutConfig { attempt: Duration::from_millis(500), ..TimeoutConfig::default() })
 //!     .build()?;
 //! let urgent = orders.call().priority(Priority::Critical).no_retry();
-//! assert!(urgent.run_blocking(|attempt| Ok::<_, io::Error>(attempt.number)).is_ok());
+//! assert!(urgent.run_blocking_with(|attempt| Ok::<_, io::Error>(attempt.number)).is_ok());
 //! # Ok::<(), seawall::Invalids>(())
 //! ```
 //!

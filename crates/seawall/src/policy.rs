@@ -137,11 +137,22 @@ impl Policy {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_blocking<T, E, F>(&self, mut operation: F) -> Result<T, Error<E>>
+    pub fn run_blocking<T, E, F>(&self, operation: F) -> Result<T, Error<E>>
     where
         F: FnMut() -> Result<T, E>,
     {
-        self.call().run_blocking(move |_| operation())
+        self.call().run_blocking(operation)
+    }
+
+    /// As [`run_blocking`](Self::run_blocking); the operation is told what that of [`run_with`](Self::run_with) is.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_blocking_with<T, E, F>(&self, operation: F) -> Result<T, Error<E>>
+    where
+        F: FnMut(Attempt) -> Result<T, E>,
+    {
+        self.call().run_blocking_with(operation)
     }
 
     /// Runs an operation on threads of the policy's own while this thread waits: unlike with

@@ -60,10 +60,10 @@ impl<T, E, C: Classify<T, E>, S: Protection> Typed<T, E, C, S> {
     ///
     /// # Errors
     /// As [`Policy::run`].
-    pub fn run_blocking<F>(&self, mut operation: F) -> Result<T, Error<E>>
+    pub fn run_blocking<F>(&self, operation: F) -> Result<T, Error<E>>
     where
         F: FnMut() -> Result<T, E>,
     {
-        self.call().run_blocking(move |_| operation())
+        self.call().run_blocking(operation)
     }
 }

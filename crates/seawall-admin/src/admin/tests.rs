@@ -292,7 +292,7 @@ fn metrics_are_those_of_the_calls() {
         orders.run_blocking(work).unwrap();
     }
     for _ in 0..5 {
-        let _ = orders.call().no_retry().run_blocking(|_| Err::<(), _>(()));
+        let _ = orders.call().no_retry().run_blocking(|| Err::<(), _>(()));
     }
     assert!(orders.run_blocking(|| Ok::<_, ()>(())).is_err(), "the breaker is open");
     let door = Admin::new(registry);

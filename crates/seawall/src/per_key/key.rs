@@ -86,11 +86,22 @@ impl<K: AnyKey> Key<K> {
     ///
     /// # Errors
     /// As [`Policy::run`](crate::Policy::run).
-    pub fn run_blocking<T, E, F>(&self, mut operation: F) -> Result<T, Error<E>>
+    pub fn run_blocking<T, E, F>(&self, operation: F) -> Result<T, Error<E>>
     where
         F: FnMut() -> Result<T, E>,
     {
-        self.call().run_blocking(move |_| operation())
+        self.call().run_blocking(operation)
+    }
+
+    /// As [`Policy::run_blocking_with`](crate::Policy::run_blocking_with).
+    ///
+    /// # Errors
+    /// As [`Policy::run`](crate::Policy::run).
+    pub fn run_blocking_with<T, E, F>(&self, operation: F) -> Result<T, Error<E>>
+    where
+        F: FnMut(Attempt) -> Result<T, E>,
+    {
+        self.call().run_blocking_with(operation)
     }
 
     /// As [`Policy::run_pooled`](crate::Policy::run_pooled). The threads are those of all keys.

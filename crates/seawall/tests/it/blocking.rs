@@ -126,12 +126,12 @@ fn a_callers_own_deadline_and_number_of_runs_hold_on_this_thread() {
     let time = Time::default();
     let policy = policy(&time);
     let call = policy.call().deadline(50 * MS);
-    let ended = call.run_blocking(|attempt| {
+    let ended = call.run_blocking_with(|attempt| {
         assert_eq!(attempt.remaining(), Some(50 * MS));
         Err::<(), _>("busy")
     });
     assert_eq!(ended.unwrap_err().history().stopped(), Some(Stopped::Deadline));
-    let ended = policy.call().no_retry().run_blocking(|_| Err::<(), _>("busy"));
+    let ended = policy.call().no_retry().run_blocking(|| Err::<(), _>("busy"));
     assert_eq!(ended.unwrap_err().history().stopped(), Some(Stopped::NotRepeatable));
     assert_nothing_is_left(&policy);
 }

@@ -57,7 +57,7 @@ fn a_call_ends_by_the_least_of_its_own_its_policys_and_the_outer_deadline() {
 fn an_attempt_tells_what_is_left_of_its_call_whenever_it_is_asked() {
     let world = World::default();
     let policy = world.policy().deadline(SECOND).build().unwrap();
-    let left = policy.call().run_blocking(|attempt| {
+    let left = policy.run_blocking_with(|attempt| {
         let after = |wait| {
             world.time.advance(wait);
             attempt.remaining()
@@ -66,7 +66,7 @@ fn an_attempt_tells_what_is_left_of_its_call_whenever_it_is_asked() {
     });
     assert_eq!(left.unwrap(), [SECOND, 400 * MS, Duration::ZERO].map(Some));
     let free = world.policy().build().unwrap();
-    assert_eq!(free.call().run_blocking(|attempt| Ok::<_, ()>(attempt.remaining())).unwrap(), None);
+    assert_eq!(free.run_blocking_with(|attempt| Ok::<_, ()>(attempt.remaining())).unwrap(), None);
     assert_nothing_is_left(&policy);
 }
 

@@ -78,7 +78,7 @@ fn a_call_takes_from_the_rate_limit_what_it_costs() {
     let world = World::default();
     let policy = world.policy().rate_limit(bucket(10, 1)).build().unwrap();
     let ask = |cost| {
-        let answer = policy.call().cost(cost).run_blocking(|_| Ok::<_, ()>(()));
+        let answer = policy.call().cost(cost).run_blocking(|| Ok::<_, ()>(()));
         answer.map_err(|error| (error.retry_after(), error))
     };
     assert!(ask(7).is_ok());

@@ -28,7 +28,7 @@ fn limited(world: &World) -> PolicyBuilder {
 
 /// The attempt of a call that is over: its limits stay as they were.
 fn attempt(policy: &Policy) -> Attempt {
-    policy.call().run_blocking(Ok::<_, ()>).expect("nothing in it fails")
+    policy.run_blocking_with(Ok::<_, ()>).expect("nothing in it fails")
 }
 
 fn passed(limit: Limit, after: Duration) -> Option<(Limit, Duration)> {
@@ -273,7 +273,7 @@ fn other_limits_hold_from_the_next_attempt_on() {
 fn all_keys_have_the_limits_of_their_policy_and_other_ones_at_once() {
     let mut world = World::default();
     let tenants = limited(&world).per_key::<Arc<str>>().build().unwrap();
-    let of = |key: &str| tenants.key(key).call().run_blocking(Ok::<_, ()>).unwrap();
+    let of = |key: &str| tenants.key(key).run_blocking_with(Ok::<_, ()>).unwrap();
     let before = of("acme");
     let timeout = Some(limits(50 * MS, 70 * MS));
     tenants.reload(&PolicyConfig { timeout, ..PolicyConfig::default() }).unwrap();
