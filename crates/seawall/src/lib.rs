@@ -21,22 +21,24 @@
 //!   core      decides; knows no clock, lock or runtime
 //! ```
 //!
-//! ```
-//! # async fn price(_of: &str) -> std::io::Result<u32> { Ok(3) }
-//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), seawall::Invalids> {
-//! # const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
-//! use seawall::{CircuitBreakerConfig, Error, Policy, RetryConfig};
+//! In a project beside a checkout of this one, or with `{ git = "…" }` in place of the path:
 //!
-//! let quotes = Policy::builder("quotes").deadline(SECOND).retry(RetryConfig::default());
-//! let quotes = quotes.circuit_breaker(CircuitBreakerConfig::default()).build()?;
-//! match quotes.run(|| price("tea")).await {
-//!     Ok(price) => println!("tea costs {price}"),
-//!     Err(Error::Refused(refused)) => println!("not asked: {}", refused.refusal),
-//!     Err(Error::TimedOut(late)) => println!("no answer after {:?}", late.after),
-//!     Err(failed) => println!("asked, and failed: {failed}"),
-//! }
-//! # Ok(()) }
+//! ```toml
+//! [dependencies]
+//! seawall = { path = "../seawall/crates/seawall" }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "time"] }
 //! ```
+//!
+#![doc = "```"]
+#![doc = include_str!("../examples/thirty_lines.rs")]
+#![doc = "```"]
+//!
+//! - `run`, `run_blocking` and `run_pooled` take a closure without an argument, called anew for each attempt. `run_with`,
+//!   `run_blocking_with`, `run_reported` and `run_held` hand it the [`Attempt`]. So it is after [`Policy::call`] too, which adds
+//!   what one caller knows: `priority`, `deadline`, `cost`, `no_retry`, `classify`.
+//! - The future may borrow what is outside the closure; what a closure by `move` owns it clones for each attempt.
+//! - Shares and factors are a [`Ratio`]: `Ratio::percent(10)`, or `Ratio::from_f64(1.5)`, an `Option`. The other settings
+//!   that are not plain: [`Rate`], [`Jitter`], [`Window`], and `Some(…)` where a setting can be absent.
 //!
 //! # The order of the patterns
 //!
@@ -49,29 +51,6 @@
 //! So a rate limit counts calls, the breaker judges every attempt, an open one ends the retries, a full bulkhead says nothing about the
 //! callee, and no wait is outside the deadline. Build a policy once and clone it: clones share all state. A
 //! policy built anew for every call remembers nothing and protects nothing.
-//!
-//! With all of them, and what one caller knows besides:
-//!
-//! ```
-//! use std::{io, time::Duration};
-//!
-//! use seawall::{
-//!     BulkheadConfig, CircuitBreakerConfig, Policy, Priority, Rate, RateLimitConfig, RetryConfig,
-//!     TimeoutConfig,
-//! };
-//!
-//! let orders = Policy::builder("orders")
-//!     .deadline(Duration::from_secs(2))
-//!     .rate_limit(RateLimitConfig { rate: Some(Rate::per_second(50)), ..RateLimitConfig::default() })
-//!     .retry(RetryConfig { max_retries: 2, ..RetryConfig::default() })
-//!     .circuit_breaker(CircuitBreakerConfig::default())
-//!     .bulkhead(BulkheadConfig::external_api())
-//!     .timeout(TimeoutConfig { attempt: Duration::from_millis(500), ..TimeoutConfig::default() })
-//!     .build()?;
-//! let urgent = orders.call().priority(Priority::Critical).no_retry();
-//! assert!(urgent.run_blocking_with(|attempt| Ok::<_, io::Error>(attempt.number)).is_ok());
-//! # Ok::<(), seawall::Invalids>(())
-//! ```
 //!
 //! # Parts that several share
 //!
