@@ -34,7 +34,7 @@ fn asking(this: impl Fn() + Send + Sync + 'static) -> RetryConfig {
 fn ends<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, is_done) = mpsc::sync_channel(1);
     thread::spawn(move || done.send(work()));
-    is_done.recv_timeout(60 * SECOND).expect("it waits for a lock that it holds")
+    is_done.recv_timeout(20 * SECOND).expect("it waits for a lock that it holds")
 }
 
 #[test]
