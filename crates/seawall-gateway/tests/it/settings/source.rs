@@ -81,11 +81,11 @@ const READERS: [((&str, &str), &[&str]); 16] = [
     (("policies.rs", "policy"), &[""]),
     (("raw.rs", "read"), &[""]),
     (("raw.rs", "admin"), &["admin."]),
-    (("raw.rs", "upstream"), &["upstream.", ""]),
-    (("raw.rs", "endpoint"), &["upstream.endpoints."]),
-    (("raw.rs", "route"), &["route.", ""]),
-    (("raw.rs", "read_limits"), &[""]),
-    (("raw.rs", "read_retry"), &[""]),
+    (("upstream.rs", "upstream"), &["upstream.", ""]),
+    (("upstream.rs", "endpoint"), &["upstream.endpoints."]),
+    (("route.rs", "route"), &["route.", ""]),
+    (("route.rs", "read_limits"), &[""]),
+    (("route.rs", "read_retry"), &[""]),
     (("matching.rs", "read"), &["route.match."]),
 ];
 
