@@ -98,7 +98,8 @@ macro_rules! component {
                 self.0.call()
             }
 
-            /// Goes on under other settings, as [`Policy::reload`](crate::Policy::reload) has it.
+            /// Goes on under other settings of its one pattern, for all who share it; as
+            /// [`Policy::reload`](crate::Policy::reload) has it, which takes those of all patterns of a policy.
             ///
             /// # Errors
             /// All settings that make no sense; then nothing has changed.

@@ -15,5 +15,8 @@ struct RateLimit;
 #[doc = include_str!("../../../docs/retry.md")]
 struct Retry;
 
+#[doc = include_str!("../../../docs/settings.md")]
+struct Settings;
+
 #[doc = include_str!("../../../docs/timeout.md")]
 struct Timeout;
