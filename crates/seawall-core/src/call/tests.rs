@@ -113,6 +113,12 @@ fn limited<G>(house: House<G>, attempt: Duration) -> House<G> {
     house
 }
 
+/// So many places, and no room to wait for one.
+fn give_places<G>(house: &House<G>, max_concurrent: u32) {
+    let config = BulkheadConfig { max_concurrent, max_queue: 0, ..BulkheadConfig::default() };
+    house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&config).unwrap());
+}
+
 fn retry(max_retries: u32) -> Option<Retry> {
     let config = RetryConfig { max_retries, base_delay: 10 * MS, ..RetryConfig::default() };
     Some(Retry::new(&config).unwrap())
@@ -281,14 +287,7 @@ fn a_caller_with_five_milliseconds_left_cannot_poison_the_breaker() {
 #[test]
 fn p20_p23_what_is_dropped_gives_everything_back_and_a_panic_is_a_failure() {
     let house = house(breaker(), Plan { retry: retry(3), ..Plan::default() });
-    house.machines.borrow_mut().bulkhead = Some(
-        Bulkhead::new(&BulkheadConfig {
-            max_concurrent: 1,
-            max_queue: 0,
-            ..BulkheadConfig::default()
-        })
-        .unwrap(),
-    );
+    give_places(&house, 1);
     for n in 0..100 {
         let mut call = Call::new(Ask::default());
         assert_eq!(call.begin(&house, at(n)), Action::Start { attempt: 1 });
@@ -311,14 +310,7 @@ fn a_full_bulkhead_gives_the_probe_back_uncounted() {
     for _ in 0..5 {
         drive(&house, Ask::default(), at(0), MS, Verdict::FAILURE);
     }
-    house.machines.borrow_mut().bulkhead = Some(
-        Bulkhead::new(&BulkheadConfig {
-            max_concurrent: 0,
-            max_queue: 0,
-            ..BulkheadConfig::default()
-        })
-        .unwrap(),
-    );
+    give_places(&house, 0);
     for n in 0..10 {
         let (finish, _) = drive(&house, Ask::default(), at(61_000 + n), MS, Verdict::SUCCESS);
         let Finish::Refused(refusal) = finish else { panic!("{finish:?}") };
@@ -533,7 +525,7 @@ proptest! {
         };
         let config = CircuitBreakerConfig { failures: 2, open_for: 300 * MS, ..CircuitBreakerConfig::default() };
         let house = limited(house(Picker::new(3, Some(&config)).unwrap(), plan), 700 * MS);
-        house.machines.borrow_mut().bulkhead = Some(Bulkhead::new(&BulkheadConfig { max_concurrent, max_queue: 0, ..BulkheadConfig::default() }).unwrap());
+        give_places(&house, max_concurrent);
         let mut calls: Vec<Call<u16>> = (0..12).map(|_| Call::new(Ask::default())).collect();
         let mut attempts = [0u8; 12];
         let mut now = at(0);

@@ -252,8 +252,7 @@ fn an_attempt_that_waited_for_a_thread_has_its_limit_from_where_it_began() {
 #[test]
 fn a_place_that_is_kept_is_taken_until_it_is_given_back() {
     let house = limited(house(breaker(), Plan::default()), 100 * MS);
-    let one = BulkheadConfig { max_concurrent: 1, ..BulkheadConfig::default() };
-    house.machines.borrow_mut().bulkhead = Bulkhead::new(&one).ok();
+    give_places(&house, 1);
     let running = || house.machines.borrow().bulkhead.as_ref().unwrap().snapshot().running;
     let mut call = Call::new(Ask::default());
     assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
@@ -387,14 +386,7 @@ fn a_probe_may_take_four_learned_limits() {
 fn a_full_bulkhead_leaves_no_trace_at_the_endpoint() {
     let house = house(picker(1), Plan::default());
     drive(&house, Ask::default(), at(0), 100 * MS, Verdict::SUCCESS);
-    house.machines.borrow_mut().bulkhead = Some(
-        Bulkhead::new(&BulkheadConfig {
-            max_concurrent: 0,
-            max_queue: 0,
-            ..BulkheadConfig::default()
-        })
-        .unwrap(),
-    );
+    give_places(&house, 0);
     for n in 0..50 {
         let (finish, _) = drive(&house, Ask::default(), at(100 + n * 100), MS, Verdict::SUCCESS);
         assert!(matches!(finish, Finish::Refused(_)), "{finish:?}");
