@@ -3,10 +3,11 @@
 use std::{
     cell::{Cell, RefCell},
     future::{pending, ready},
+    pin::Pin,
     rc::Rc,
     sync::{Arc, Mutex},
     task::{Context, Waker},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use seawall::{
     core::{Algorithm, Priority, Rate, Reason},
 };
 
-use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left};
+use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left, seen};
 
 fn narrow(world: &World, config: BulkheadConfig) -> Policy {
     world
@@ -28,6 +29,23 @@ fn narrow(world: &World, config: BulkheadConfig) -> Policy {
 
 fn one_place() -> BulkheadConfig {
     BulkheadConfig { max_concurrent: 1, max_wait: SECOND, ..BulkheadConfig::default() }
+}
+
+/// A call that has a place or waits for one until it is dropped.
+fn hangs(policy: &Policy) -> Pin<Box<impl Future + use<'_>>> {
+    let mut call = Box::pin(policy.run(pending::<Result<(), ()>>));
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    call
+}
+
+/// A call that waits for a place and holds up its thread.
+fn waits_on_a_thread(policy: &Policy) -> JoinHandle<Result<u32, Error<()>>> {
+    let waits = policy.clone();
+    let caller = thread::spawn(move || waits.run_blocking(|| Ok(7)));
+    while seen(policy).bulkheads["orders"].queued == 0 {
+        thread::yield_now();
+    }
+    caller
 }
 
 #[test]
@@ -110,10 +128,7 @@ fn dropped_while_waiting_or_granted_it_passes_the_place_on() {
         let world = World::default();
         let policy = narrow(&world, one_place());
         let cx = &mut Context::from_waker(Waker::noop());
-        let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
-        assert!(holder.as_mut().poll(cx).is_pending());
-        let mut leaver = Box::pin(policy.run(pending::<Result<(), ()>>));
-        assert!(leaver.as_mut().poll(cx).is_pending());
+        let (holder, mut leaver) = (hangs(&policy), hangs(&policy));
         let mut next = Box::pin(policy.run(|| async { Ok::<_, ()>(7) }));
         assert!(next.as_mut().poll(cx).is_pending());
         if polls > 1 {
@@ -136,16 +151,7 @@ fn dropped_while_waiting_or_granted_it_passes_the_place_on() {
 fn a_blocking_call_waits_for_its_place_and_is_woken() {
     let world = World::default();
     let policy = narrow(&world, one_place());
-    let cx = &mut Context::from_waker(Waker::noop());
-    let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
-    assert!(holder.as_mut().poll(cx).is_pending());
-    let blocking = thread::spawn({
-        let policy = policy.clone();
-        move || policy.run_blocking(|| Ok::<_, ()>(7))
-    });
-    while crate::world::seen(&policy).bulkheads["orders"].queued == 0 {
-        thread::yield_now();
-    }
+    let (holder, blocking) = (hangs(&policy), waits_on_a_thread(&policy));
     drop(holder);
     assert_eq!(blocking.join().unwrap().unwrap(), 7);
     assert_nothing_is_left(&policy);
@@ -155,16 +161,7 @@ fn a_blocking_call_waits_for_its_place_and_is_woken() {
 fn a_blocking_wait_ends_when_the_clock_says_so() {
     let world = World::default();
     let policy = narrow(&world, one_place());
-    let cx = &mut Context::from_waker(Waker::noop());
-    let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
-    assert!(holder.as_mut().poll(cx).is_pending());
-    let blocking = thread::spawn({
-        let policy = policy.clone();
-        move || policy.run_blocking(|| Ok::<_, ()>(7))
-    });
-    while crate::world::seen(&policy).bulkheads["orders"].queued == 0 {
-        thread::yield_now();
-    }
+    let (holder, blocking) = (hangs(&policy), waits_on_a_thread(&policy));
     while !blocking.is_finished() {
         world.time.advance(SECOND);
         thread::yield_now();
