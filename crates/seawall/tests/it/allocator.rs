@@ -7,7 +7,6 @@ use std::{
     cell::Cell,
     future::ready,
     pin::pin,
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,7 +15,7 @@ use seawall::{
     TimeoutConfig, core::Phase,
 };
 
-use crate::world::{MS, SECOND};
+use crate::world::{MS, SECOND, poll};
 
 struct Counting;
 
@@ -94,10 +93,7 @@ fn full(clock: Clock) -> Policy {
 /// One call whose operation is ready at once.
 fn call(policy: &Policy, answer: Result<u32, &'static str>) -> Result<u32, Error<&'static str>> {
     let mut running = pin!(policy.run(|| ready(answer)));
-    match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(ended) => ended,
-        Poll::Pending => panic!("nothing in it waits"),
-    }
+    poll(&mut running).expect("nothing in it waits")
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
@@ -15,7 +14,7 @@ use seawall::{
     core::{Limit, Outcome, Override, Phase, Priority, Reason},
 };
 
-use crate::world::{MS, SECOND, Time, World, exact_retry};
+use crate::world::{MS, SECOND, Time, World, exact_retry, poll};
 
 fn breaker(time: &Time, failures: u32) -> CircuitBreaker {
     let config = CircuitBreakerConfig { failures, ..CircuitBreakerConfig::default() };
@@ -28,10 +27,6 @@ fn bulkhead(time: &Time, config: BulkheadConfig) -> Bulkhead {
 
 fn one_place() -> BulkheadConfig {
     BulkheadConfig { max_concurrent: 1, max_wait: SECOND, ..BulkheadConfig::default() }
-}
-
-fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[test]
@@ -79,7 +74,7 @@ fn permits_open_a_breaker_and_close_it_again() {
     assert_eq!(breaker.phase(), Phase::Closed);
     let seen = breaker.snapshot();
     assert_eq!((seen.ended.failures, seen.ended.ignored, seen.refused), (2, 1, 2));
-    let Poll::Ready(Some(Heard::Change(change))) = poll(pin!(events.next())) else {
+    let Some(Some(Heard::Change(change))) = poll(&mut pin!(events.next())) else {
         panic!("it has opened")
     };
     assert_eq!((&*change.name, change.transition.to), ("database", Phase::Open));
@@ -234,8 +229,8 @@ fn an_acquire_dropped_anywhere_leaves_nothing_behind() {
         let held = bulkhead.try_acquire(Priority::Normal).unwrap();
         let mut leaver = Box::pin(bulkhead.acquire(Priority::High));
         let mut next = pin!(bulkhead.acquire(Priority::Normal));
-        assert!(!asks || poll(leaver.as_mut()).is_pending());
-        assert!(poll(next.as_mut()).is_pending());
+        assert!(!asks || poll(&mut leaver).is_none());
+        assert!(poll(&mut next).is_none());
         if called_up {
             drop(held);
             drop(leaver);
@@ -243,7 +238,7 @@ fn an_acquire_dropped_anywhere_leaves_nothing_behind() {
             drop(leaver);
             drop(held);
         }
-        assert!(matches!(poll(next.as_mut()), Poll::Ready(Ok(_))), "{asks} {called_up}");
+        assert!(matches!(poll(&mut next), Some(Ok(_))), "{asks} {called_up}");
         let seen = bulkhead.snapshot();
         assert_eq!((seen.running, seen.queued), (0, 0), "{asks} {called_up}");
     }
@@ -343,7 +338,7 @@ fn retries_follow_the_list_of_statuses_and_an_empty_one_means_none() {
             async { answer }
         });
         let mut call = pin!(call);
-        while poll(call.as_mut()).is_pending() {
+        while poll(&mut call).is_none() {
             assert!(clock.step());
         }
         assert_eq!(calls.get(), attempts, "{statuses:?} {answer:?}");

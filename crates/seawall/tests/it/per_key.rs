@@ -5,7 +5,7 @@ use std::{
     future::pending,
     pin::pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
 };
 
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use seawall::{
     core::{Algorithm, Phase, Rate, Reason, Verdict},
 };
 
-use crate::world::{MS, SECOND, World, caught};
+use crate::world::{MS, SECOND, World, caught, poll};
 
 type Pending = std::pin::Pin<Box<dyn Future<Output = Result<(), Error<()>>>>>;
 
@@ -57,13 +57,6 @@ fn good(tenants: &PerKey, key: &str) -> Pending {
     Box::pin(async move { key.run(|| async { Ok(()) }).await })
 }
 
-fn poll(call: &mut Pending) -> Option<Result<(), Error<()>>> {
-    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => Some(answer),
-        Poll::Pending => None,
-    }
-}
-
 fn fail(tenants: &PerKey, key: &str, times: u32) {
     for _ in 0..times {
         let _ = tenants.key(key).run_blocking(|| Err::<(), _>(()));
@@ -71,11 +64,7 @@ fn fail(tenants: &PerKey, key: &str, times: u32) {
 }
 
 fn next(events: &mut Events) -> Option<Heard> {
-    let mut next = pin!(events.next());
-    match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(heard) => heard,
-        Poll::Pending => panic!("there is nothing to hear"),
-    }
+    poll(&mut pin!(events.next())).expect("there is something to hear")
 }
 
 fn reason(answer: Option<Result<(), Error<()>>>) -> Reason {

@@ -1,9 +1,6 @@
 //! What policies cost: so many bytes for each key, whatever keys come, and for a policy.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+use std::sync::Arc;
 
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Clock, Error, ManualClock, PerKey, Policy, PolicyBuilder,
@@ -13,7 +10,7 @@ use seawall::{
 
 use crate::{
     allocator::{allocations, bytes_kept_by},
-    world::{MS, SECOND},
+    world::{MS, SECOND, poll},
 };
 
 const KEYS: u32 = 10_000;
@@ -75,10 +72,7 @@ fn made_up(number: u64) -> String {
 fn call(tenants: &PerKey, key: &str, answer: Result<(), ()>) -> Result<(), Error<()>> {
     let key = tenants.key(key);
     let mut running = std::pin::pin!(key.call().no_retry().run(|| std::future::ready(answer)));
-    match running.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(ended) => ended,
-        Poll::Pending => panic!("nothing in it waits"),
-    }
+    poll(&mut running).expect("nothing in it waits")
 }
 
 fn bytes_per_key(config: PolicyConfig) -> i64 {

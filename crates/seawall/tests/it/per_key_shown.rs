@@ -1,18 +1,13 @@
 //! A policy for each key in a registry: one name, one policy, and figures of all keys together.
 
-use std::{
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use seawall::{
     CircuitBreakerConfig, Heard, Kind, Override, PerKey, Policy, PolicyConfig, RateLimitConfig,
     Registry, RegistryError, TimeoutConfig,
 };
 
-use crate::world::{MS, World};
+use crate::world::{MS, World, poll};
 
 /// Room for two keys, and a breaker that opens at the first failure.
 fn config() -> PolicyConfig {
@@ -80,8 +75,8 @@ fn one_of_a_name_is_the_same_for_all_who_ask_and_is_shown() {
     let mut events = registry.events();
     let _ = tenants.key("tenant down").run_blocking(|| Ok::<_, ()>(()));
     assert!(tenants.force("tenant down", Override::closed("works again")));
-    let change = pin!(events.next()).poll(&mut Context::from_waker(Waker::noop()));
-    let Poll::Ready(Some(Heard::Change(change))) = change else { panic!("{change:?}") };
+    let change = poll(&mut pin!(events.next()));
+    let Some(Some(Heard::Change(change))) = change else { panic!("{change:?}") };
     assert_eq!((&*change.name, change.key.as_deref()), ("tenants", Some("tenant down")));
 }
 

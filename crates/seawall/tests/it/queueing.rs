@@ -6,7 +6,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::{Arc, Mutex},
-    task::{Context, Waker},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use seawall::{
     core::{Algorithm, Priority, Rate, Reason},
 };
 
-use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left, seen};
+use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left, poll, seen};
 
 fn narrow(world: &World, config: BulkheadConfig) -> Policy {
     world
@@ -34,7 +33,7 @@ fn one_place() -> BulkheadConfig {
 /// A call that has a place or waits for one until it is dropped.
 fn hangs(policy: &Policy) -> Pin<Box<impl Future + use<'_>>> {
     let mut call = Box::pin(policy.run(pending::<Result<(), ()>>));
-    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(poll(&mut call).is_none());
     call
 }
 
@@ -127,21 +126,20 @@ fn dropped_while_waiting_or_granted_it_passes_the_place_on() {
     for polls in 1..=3 {
         let world = World::default();
         let policy = narrow(&world, one_place());
-        let cx = &mut Context::from_waker(Waker::noop());
         let (holder, mut leaver) = (hangs(&policy), hangs(&policy));
         let mut next = Box::pin(policy.run(|| async { Ok::<_, ()>(7) }));
-        assert!(next.as_mut().poll(cx).is_pending());
+        assert!(poll(&mut next).is_none());
         if polls > 1 {
             drop(holder);
             if polls > 2 {
-                assert!(leaver.as_mut().poll(cx).is_pending(), "it runs now");
+                assert!(poll(&mut leaver).is_none(), "it runs now");
             }
             drop(leaver);
         } else {
             drop(leaver);
             drop(holder);
         }
-        assert!(next.as_mut().poll(cx).is_ready(), "dropped after {polls} polls");
+        assert!(poll(&mut next).is_some(), "dropped after {polls} polls");
         drop(next);
         assert_nothing_is_left(&policy);
     }

@@ -1,14 +1,12 @@
 //! Other settings under load: one test for each thing that must, or must not, change.
 
-use std::task::{Context, Waker};
-
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Error, Policy, PolicyConfig, RateLimitConfig, Ratio,
     RetryConfig, TimeoutConfig,
     core::{Algorithm, Phase, Priority, Rate, Reason, Window},
 };
 
-use crate::world::{MS, SECOND, World, assert_nothing_is_left, seen};
+use crate::world::{MS, SECOND, World, assert_nothing_is_left, poll, seen};
 
 type Pending = std::pin::Pin<Box<dyn Future<Output = Result<(), Error<()>>>>>;
 
@@ -20,13 +18,6 @@ fn built(world: &World, config: &PolicyConfig) -> Policy {
 fn hanging(policy: &Policy, class: Priority) -> Pending {
     let policy = policy.clone();
     Box::pin(async move { policy.call().priority(class).run(std::future::pending).await })
-}
-
-fn poll(call: &mut Pending) -> Option<Result<(), Error<()>>> {
-    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        std::task::Poll::Ready(answer) => Some(answer),
-        std::task::Poll::Pending => None,
-    }
 }
 
 fn fail(policy: &Policy, times: u32) {

@@ -2,13 +2,13 @@
 
 use std::{
     future::{pending, ready},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
         mpsc::sync_channel,
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
     thread,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use seawall::{
     core::{Limit, Override, Pattern, Phase, Priority, Reason, Stopped},
 };
 
-use crate::world::{MS, SECOND, Time, World, assert_nothing_is_left, exact_retry, seen};
+use crate::world::{MS, SECOND, Time, World, assert_nothing_is_left, exact_retry, poll, seen};
 
 fn named(name: &'static str, time: &Time) -> PolicyBuilder {
     Policy::builder(name).clock(time.clock())
@@ -35,10 +35,6 @@ fn one_place(time: &Time) -> Bulkhead {
     let config =
         BulkheadConfig { max_concurrent: 1, max_wait: SECOND, ..BulkheadConfig::default() };
     Bulkhead::with_clock("connections", config, time.clock()).expect("the settings make sense")
-}
-
-fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 fn fail(policy: &Policy) -> Error<()> {
@@ -65,12 +61,12 @@ fn a_breaker_that_one_policy_opens_refuses_the_other() {
     assert_eq!([reads.phase(), writes.phase()], [Some(Phase::Open); 2]);
     assert_eq!(reason(fail(&reads)), (Pattern::CircuitBreaker, Reason::Open));
     assert_eq!(reason(fail(&writes)), (Pattern::CircuitBreaker, Reason::Open));
-    let Poll::Ready(Some(Heard::Change(change))) = poll(pin!(events.next())) else {
+    let Some(Some(Heard::Change(change))) = poll(&mut pin!(events.next())) else {
         panic!("it has opened")
     };
     assert_eq!((&*change.name, change.number, change.transition.to), ("database", 1, Phase::Open));
-    assert!(poll(pin!(events.next())).is_pending(), "told once");
-    assert!(poll(pin!(own.next())).is_pending(), "and by the part alone");
+    assert!(poll(&mut pin!(events.next())).is_none(), "told once");
+    assert!(poll(&mut pin!(own.next())).is_none(), "and by the part alone");
     // What time alone brings about is seen through either.
     time.advance(60 * SECOND);
     assert_eq!(writes.phase(), Some(Phase::HalfOpen));
@@ -125,8 +121,8 @@ fn a_call_dropped_in_a_shared_line_passes_its_place_on() {
         let mut holder = Box::pin(reads.run(pending::<Result<(), ()>>));
         let mut leaver = Box::pin(writes.run(pending::<Result<(), ()>>));
         let mut next = pin!(reads.run(|| ready(Ok::<_, ()>(7))));
-        assert!(poll(holder.as_mut()).is_pending() && poll(leaver.as_mut()).is_pending());
-        assert!(poll(next.as_mut()).is_pending());
+        assert!(poll(&mut holder).is_none() && poll(&mut leaver).is_none());
+        assert!(poll(&mut next).is_none());
         if called_up {
             drop(holder);
             drop(leaver);
@@ -134,7 +130,7 @@ fn a_call_dropped_in_a_shared_line_passes_its_place_on() {
             drop(leaver);
             drop(holder);
         }
-        assert!(poll(next.as_mut()).is_ready(), "called up: {called_up}");
+        assert!(poll(&mut next).is_some(), "called up: {called_up}");
         [&reads, &writes].into_iter().for_each(assert_nothing_is_left);
         assert_eq!((places.snapshot().running, places.snapshot().queued), (0, 0));
     }
@@ -147,9 +143,9 @@ fn a_slot_held_by_hand_keeps_a_policys_call_waiting() {
     let policy = named("reads", &time).bulkhead(&places).build().unwrap();
     let slot = places.try_acquire(Priority::Low).unwrap();
     let mut call = pin!(policy.run(|| ready(Ok::<_, ()>(7))));
-    assert!(poll(call.as_mut()).is_pending());
+    assert!(poll(&mut call).is_none());
     drop(slot);
-    assert!(matches!(poll(call.as_mut()), Poll::Ready(Ok(7))));
+    assert!(matches!(poll(&mut call), Some(Ok(7))));
 }
 
 #[test]
@@ -359,12 +355,12 @@ fn nobody_is_woken_under_a_lock() {
         let curious = Arc::new(Curious { policies, places, woken: AtomicU32::new(0) });
         let waker = Waker::from(curious.clone());
         let mut holder = Box::pin(reads.run(pending::<Result<(), ()>>));
-        assert!(poll(holder.as_mut()).is_pending());
+        assert!(poll(&mut holder).is_none());
         let mut waiter = pin!(writes.run(|| ready(Ok::<_, ()>(7))));
         assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         drop(holder);
         assert_eq!(curious.woken.load(Ordering::SeqCst), 1);
-        assert!(poll(waiter.as_mut()).is_ready());
+        assert!(poll(&mut waiter).is_some());
     });
 }
 
