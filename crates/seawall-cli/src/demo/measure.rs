@@ -17,10 +17,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    account::{Account, answered, inversion, served},
+    account::Account,
     plan::{Fault, Plan},
     stall::Stall,
     traffic::{DEADLINE, PATIENCE, Sample},
+    verdict::{bars, held},
 };
 
 /// The result of a run. Serialized, it is the file of `--json`.
@@ -41,14 +42,7 @@ pub(crate) struct Report {
 impl Report {
     /// Judges both sides of a run.
     pub(super) fn new(plan: &Plan, direct: Side, protected: Side) -> Self {
-        let held = protected.success_ratio >= HELD_SUCCESS
-            && direct.success_ratio < BROKEN_SUCCESS
-            && protected.overrun <= OVERRUN
-            && answered(&protected.overload) >= HELD_SUCCESS
-            && protected.overload.first().is_none_or(|a| a.served_ratio() >= URGENT_SERVED)
-            && inversion(&protected.overload) <= INVERSION
-            && protected.after_overload().is_some_and(|seconds| seconds <= OVER_WITH_IT)
-            && served(&direct.overload) < BROKEN_SUCCESS;
+        let held = held(&bars(&direct, &protected));
         Self { seed: plan.seed, seconds: plan.seconds, held, direct, protected }
     }
 }
@@ -188,20 +182,6 @@ fn recovery(plan: &Plan, samples: &[Sample], start: Duration, until: Duration) -
     }
 }
 
-/// Success the protected side must reach outside the overload, and the share of those in it that must be served or
-/// refused in time: one failure in each.
-pub(super) const HELD_SUCCESS: f64 = 0.999;
-/// Success the straight side must miss, or nothing was broken and nothing is shown.
-pub(super) const BROKEN_SUCCESS: f64 = 0.9;
-/// How far past its deadline a request through the gateway may end, at the 99.9th percentile.
-pub(super) const OVERRUN: Duration = Duration::from_millis(100);
-/// The share of critical requests that must be served in the overload.
-pub(super) const URGENT_SERVED: f64 = 0.99;
-/// How much more of a class than of one more urgent may be served in the overload: where all of both is served but
-/// for one request, chance decides whose it is.
-pub(super) const INVERSION: f64 = 0.01;
-/// Seconds within which an overload must be over when its cause is.
-pub(super) const OVER_WITH_IT: u32 = 1;
 /// Success within a second from which on it counts as recovered.
 const RECOVERED_SUCCESS: f64 = 0.99;
 const SECOND: Duration = Duration::from_secs(1);
@@ -267,93 +247,6 @@ mod tests {
         };
         assert_eq!(told(&[2, 4, 5]), [Some(1), Some(2)]);
         assert_eq!(told(&[3, 6]), [None, None]);
-    }
-
-    #[test]
-    fn every_bar_is_exact() {
-        for (changed, held) in [
-            (Bars::default(), true),
-            (Bars { direct: 0.9, ..Bars::default() }, false),
-            (Bars { direct_overload: 8_999, ..Bars::default() }, true),
-            (Bars { direct_overload: 9_000, ..Bars::default() }, false),
-            (Bars { protected: 0.998_9, ..Bars::default() }, false),
-            (Bars { overrun: 101, ..Bars::default() }, false),
-            (Bars { served: [9_899, 0], ..Bars::default() }, false),
-            (Bars { served: [9_900, 9_999], ..Bars::default() }, true),
-            (Bars { served: [9_900, 10_001], ..Bars::default() }, false),
-            (Bars { failed: 11, ..Bars::default() }, false),
-            (Bars { recovered: Some(3), ..Bars::default() }, true),
-            (Bars { recovered: Some(4), ..Bars::default() }, false),
-            (Bars { recovered: None, ..Bars::default() }, false),
-        ] {
-            assert_eq!(changed.held(), held, "{changed:?}");
-        }
-    }
-
-    /// What a run is judged by; classes are of 10 000.
-    #[derive(Debug)]
-    struct Bars {
-        direct: f64,
-        /// Served straight.
-        direct_overload: u32,
-        protected: f64,
-        /// In milliseconds.
-        overrun: u64,
-        /// Served by the gateway of the most urgent class and of another.
-        served: [u32; 2],
-        /// Of each.
-        failed: u32,
-        /// From the start of an overload of two seconds.
-        recovered: Option<u32>,
-    }
-
-    /// All of them just held.
-    impl Default for Bars {
-        fn default() -> Self {
-            Self {
-                direct: 0.899_9,
-                direct_overload: 0,
-                protected: 0.999,
-                overrun: 100,
-                served: [9_900, 0],
-                failed: 10,
-                recovered: Some(3),
-            }
-        }
-    }
-
-    impl Bars {
-        fn held(&self) -> bool {
-            let plan = seven_seconds();
-            let blank = || Side::new(&plan, &[], 0);
-            let account = |served: u32, failed| Account {
-                priority: "any",
-                requests: 10_000,
-                served,
-                refused: 10_000_u32.saturating_sub(served + failed),
-                failed,
-            };
-            let direct = Side {
-                success_ratio: self.direct,
-                overload: vec![account(self.direct_overload, 0)],
-                ..blank()
-            };
-            let overload = Weathered {
-                kind: "overload",
-                backends: &[],
-                start_s: 2.0,
-                end_s: 4.0,
-                recovery_s: self.recovered,
-            };
-            let protected = Side {
-                success_ratio: self.protected,
-                overrun: Duration::from_millis(self.overrun),
-                overload: self.served.map(|served| account(served, self.failed)).into(),
-                faults: vec![overload],
-                ..blank()
-            };
-            Report::new(&plan, direct, protected).held
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!   plan ──► traffic ──► straight: round robin ──► backend 1 2 3 ◄── plan (faults)
 //!    │          └──────► gate: the gateway ──────► backend 1 2 3 ◄── plan
-//!    └──► measure ◄── samples, stalls  screen, transcript ◄── all of it
+//!    └──► measure, verdict ◄── samples, stalls   screen, transcript ◄── all of it
 //! ```
 //!
 //! The demo knows the gateway only as a [`Gate`]: an address to send to, a count of attempts, and lines
@@ -19,6 +19,7 @@ mod screen;
 mod stall;
 mod traffic;
 mod transcript;
+mod verdict;
 
 pub(crate) use measure::Report;
 pub(crate) use plan::{LEFT_WAITING, MIN_SECONDS, Plan, RATE, SECONDS};

@@ -183,7 +183,7 @@ async fn watch_task(who: Sleeper, zero: Instant, note: mpsc::SyncSender<Stall>) 
 /// How long in all a machine must stand still to be blamed: a quarter of the deadline. A gateway bears less.
 const EXCUSE: Duration = Duration::from_millis(250);
 /// How late a sleeper must be to have stood still: as much as a request may be past its deadline.
-pub(super) const BOUND: Duration = super::measure::OVERRUN;
+pub(super) const BOUND: Duration = super::verdict::OVERRUN;
 /// Several minutes of nothing else.
 const STALLS_MAX: usize = 4_096;
 /// Short beside the bound, and a hundred times a second costs nothing.

@@ -11,15 +11,13 @@ use std::{
 };
 
 use super::{
-    account::{Account, answered, inversion, is_refused, served},
-    measure::{
-        BROKEN_SUCCESS, HELD_SUCCESS, INVERSION, OVER_WITH_IT, OVERRUN, Report, Side,
-        URGENT_SERVED, Weathered, success_between,
-    },
+    account::{Account, is_refused},
+    measure::{Report, Side, Weathered, success_between},
     plan::Plan,
     run::{Happening, Recording},
     stall,
     traffic::{DEADLINE, Ending, PATIENCE, Sample},
+    verdict,
 };
 
 /// The whole of it.
@@ -137,9 +135,9 @@ fn result(text: &mut String, Report { direct, protected, .. }: &Report) -> fmt::
     row("p99", &|side| format!("{:.0} ms", side.p99_ms))?;
     row("p99.9", &|side| format!("{:.0} ms", side.p999_ms))?;
     for (index, fault) in direct.faults.iter().enumerate() {
-        row(&format!("recovered from {}", kind(fault)), &|side| {
+        row(&format!("{}: start to recovery", kind(fault)), &|side| {
             let seconds = side.faults.get(index).and_then(|fault| fault.recovery_s);
-            seconds.map_or_else(|| "never".to_owned(), |seconds| format!("after {seconds} s"))
+            seconds.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds} s"))
         })?;
     }
     row("attempts per request, in all", &|side| format!("{:.2}", side.attempts_per_request))?;
@@ -203,12 +201,13 @@ fn unprotected(text: &mut String, plan: &Plan, samples: &[Sample]) -> fmt::Resul
     }
 }
 
-/// How a failed request failed.
+/// How a failed request failed. What was refused as it should be has not failed, so these are told apart from it.
 fn way(sample: &Sample) -> String {
     match sample.ending {
-        Ending::Right => "late".to_owned(),
+        Ending::Right => "served late".to_owned(),
         Ending::WrongBody => "with a wrong body".to_owned(),
-        Ending::Refused => "refused".to_owned(),
+        Ending::Refused if sample.latency > DEADLINE => "refused late".to_owned(),
+        Ending::Refused => "refused outside the overload".to_owned(),
         Ending::Status(status) => format!("with status {status}"),
         Ending::Broken => "with a broken connection".to_owned(),
         Ending::Silent => format!("without an answer in {} s", PATIENCE.as_secs()),
@@ -218,35 +217,7 @@ fn way(sample: &Sample) -> String {
 /// Whether it held, by which measure, and whether there was a machine to hold it.
 fn verdict(text: &mut String, report: &Report) -> fmt::Result {
     let Report { direct, protected, held, .. } = report;
-    writeln!(text, "  {}:", if *held { "held" } else { "did not hold" })?;
-    let bar = |ratio: f64| percent(ratio, 1);
-    let success = percent(protected.success_ratio, 2);
-    writeln!(text, "    gateway success {success}, at least {} wanted", bar(HELD_SUCCESS))?;
-    let success = percent(direct.success_ratio, 2);
-    writeln!(text, "    straight success {success}, below {} wanted", bar(BROKEN_SUCCESS))?;
-    writeln!(
-        text,
-        "    past the deadline of {} s at p99.9: {} ms, at most {} ms wanted",
-        DEADLINE.as_secs_f64(),
-        protected.overrun.as_millis(),
-        OVERRUN.as_millis(),
-    )?;
-    writeln!(text, "  and in the overload:")?;
-    let share = percent(answered(&protected.overload), 2);
-    writeln!(text, "    served or refused in time {share}, at least {} wanted", bar(HELD_SUCCESS))?;
-    let share = percent(protected.overload.first().map_or(1.0, Account::served_ratio), 2);
-    writeln!(text, "    critical served {share}, at least {} wanted", bar(URGENT_SERVED))?;
-    let share = percent(inversion(&protected.overload), 2);
-    writeln!(
-        text,
-        "    a class served more than one more urgent by {share}, at most {} wanted",
-        bar(INVERSION)
-    )?;
-    let after = protected.after_overload();
-    let after = after.map_or_else(|| "ever".to_owned(), |seconds| format!("{seconds} s"));
-    writeln!(text, "    down after its end for {after}, at most {OVER_WITH_IT} s wanted")?;
-    let share = percent(served(&direct.overload), 2);
-    writeln!(text, "    straight served {share}, below {} wanted", bar(BROKEN_SUCCESS))?;
+    verdict::tell(text, &verdict::bars(direct, protected))?;
     let stalls = stall::told(*held, &direct.stalls, &protected.stalls);
     stalls.map_or(Ok(()), |line| writeln!(text, "  {line}"))
 }
@@ -315,14 +286,21 @@ mod tests {
         };
         fail(0, &[Ending::Broken]);
         fail(12_000, &[Ending::Status(503), Ending::Silent, Ending::Status(503)]);
+        fail(16_500, &[Ending::Refused; 2]);
+        fail(21_000, &[Ending::Refused; 3]);
+        let overload = Duration::from_millis(21_000);
+        let late = samples.iter_mut().find(|s| s.intended >= overload).unwrap();
+        late.latency = 2 * DEADLINE;
         let recording = Recording { samples, events: vec![], ..Recording::default() };
         let text = told(&plan, &recording, &recording);
         let (_, told) = text.split_once("  not protected:\n").unwrap();
         assert!(
             told.starts_with(
                 "    before any fault: 1 with a broken connection\n    \
-                 backends 2 and 3 hanging: 2 with status 503, 1 without an answer in 3 s\n  \
-                 did not hold:\n    gateway success 99.91 %"
+                 backends 2 and 3 hanging: 2 with status 503, 1 without an answer in 3 s\n    \
+                 backends 1 and 3 killed: 2 refused outside the overload\n    \
+                 1728 requests/s, 1.8 x what can be served: 1 refused late\n  \
+                 did not hold, by what is marked ✗:\n  ✗ gateway success 99.87 %"
             ),
             "{told}"
         );
@@ -385,7 +363,9 @@ mod tests {
         samples[0].ending = Ending::Broken;
         let events = (0..99).map(|n| event(3_000 + n, "breaker 1 open: 5 failures in a row"));
         let protected = Recording { samples, events: events.collect(), ..Recording::default() };
-        let other = told(&plan, &direct, &protected).replace("did not hold", "held");
+        let other = told(&plan, &direct, &protected)
+            .replace("did not hold, by what is marked ✗", "held")
+            .replace("  ✗ ", "    ");
         assert!(other.contains("and 91 more") && other.contains("with a broken connection"));
         assert_eq!(shape(&other), shape(EXAMPLE));
 
@@ -394,7 +374,7 @@ mod tests {
             ("backend 1 slow", "backend 2 slow"),
             ("10.0 s", "10.5 s"),
             ("p99.9 ", "p99.8 "),
-            ("recovered from hang {2,3}", "recovered from hang {1,2}"),
+            ("hang {2,3}: start to", "hang {1,2}: start to"),
             ("in the overload", "in an overload"),
             ("  background  ", "  foreground  "),
             ("critical served", "all served"),
@@ -504,11 +484,11 @@ success over 28 s
   p50                                  12 ms       12 ms
   p99                                1000 ms       12 ms
   p99.9                              1000 ms       12 ms
-  recovered from slow {1}          after 3 s   after 0 s
-  recovered from error {1,2}       after 3 s   after 0 s
-  recovered from hang {2,3}        after 3 s   after 0 s
-  recovered from kill {1,3}        after 3 s   after 0 s
-  recovered from overload          after 5 s   after 5 s
+  slow {1}: start to recovery            3 s         0 s
+  error {1,2}: start to recovery         3 s         0 s
+  hang {2,3}: start to recovery          3 s         0 s
+  kill {1,3}: start to recovery          3 s         0 s
+  overload: start to recovery            5 s         5 s
   attempts per request, in all          1.00        1.00
 
                                                 straight                 gateway
@@ -528,7 +508,7 @@ success over 28 s
     served or refused in time 100.00 %, at least 99.9 % wanted
     critical served 100.00 %, at least 99.0 % wanted
     a class served more than one more urgent by 0.00 %, at most 1.0 % wanted
-    down after its end for 1 s, at most 1 s wanted
+    from its end to recovery: 1 s, at most 1 s wanted
     straight served 0.00 %, below 90.0 % wanted
 ";
 }
