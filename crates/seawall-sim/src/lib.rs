@@ -46,5 +46,5 @@ pub use clock::{Clock, ClockStep};
 pub use dependency::{Dependency, Fault, Script};
 pub use latency::Latency;
 pub use scenario::{Broken, Scenario, Stop};
-pub use story::{Row, Story, Totals};
+pub use story::{Row, Scale, Story, Totals};
 pub use traffic::{Again, Traffic};

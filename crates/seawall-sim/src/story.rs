@@ -89,30 +89,26 @@ impl Story {
         (from..=ends).find(|at| self.goodput(*at..at + seconds) > 0.9).map(|at| at - from)
     }
 
-    /// A bar per second for each figure, and the totals. Plain text, 11 columns and one per second. Of breakers: `.` if
-    /// all are closed, else what most of the others are, `o` open or `h` half-open.
+    /// A bar per second for each figure, and the totals. Plain text, 11 columns and one per second. Where it is more than
+    /// a full bar, a digit says how many times that. Of breakers, if there are any: `.` if all are closed, else what most
+    /// of the others are, `o` open or `h` half-open.
     #[must_use]
-    pub fn chart(&self) -> String {
-        let calls = [
-            ("offered", column(&self.rows, |row| row.offered)),
-            ("attempts", column(&self.rows, |row| row.attempts)),
-            ("good", column(&self.rows, |row| row.good)),
-            ("failed", column(&self.rows, |row| row.failed)),
-            ("refused", column(&self.rows, |row| row.refused)),
-        ];
-        let most = calls.iter().flat_map(|(_, column)| column).max().copied().unwrap_or(0);
+    pub fn chart(&self, scale: Scale) -> String {
         let mut text = String::new();
-        for (name, column) in &calls {
-            line(&mut text, name, column, most);
+        let mut calls = |name, of: fn(&Row) -> u64| {
+            line(&mut text, name, self.rows.iter().map(|row| bar(of(row), scale.calls)));
+        };
+        calls("offered", |row| row.offered);
+        calls("attempts", |row| row.attempts);
+        calls("good", |row| row.good);
+        calls("failed", |row| row.failed);
+        calls("refused", |row| row.refused);
+        line(&mut text, "queue", self.rows.iter().map(|row| bar(row.queue, scale.waiting)));
+        if self.rows.iter().any(|row| row.breakers > 0) {
+            line(&mut text, "breakers", self.rows.iter().map(phase));
         }
-        let queue = column(&self.rows, |row| row.queue);
-        let longest = queue.iter().max().copied().unwrap_or(0);
-        line(&mut text, "queue", &queue, longest);
-        let phases: String = self.rows.iter().map(phase).collect();
         let totals = &self.totals;
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {:<9}{phases}", "breakers");
-        let _ = writeln!(text, "  full bar: {most} calls a second, {longest} jobs waiting");
         let _ = writeln!(
             text,
             "  offered {}, attempts {}, good {}, failed {}, refused {}, answered to nobody {}",
@@ -127,24 +123,48 @@ impl Story {
     }
 }
 
-fn column(rows: &[Row], of: fn(&Row) -> u64) -> Vec<u64> {
-    rows.iter().map(of).collect()
+/// What a full bar of a [chart](Story::chart) is: the same for all that are to be compared by eye.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "written out: a bar is full of these two")]
+pub struct Scale {
+    /// Calls or attempts a second. 0 counts as 1.
+    pub calls: u64,
+    /// Jobs that wait. 0 counts as 1.
+    pub waiting: u64,
+}
+
+impl Scale {
+    /// The most there is of either in these stories.
+    #[must_use]
+    pub fn of(stories: &[&Story]) -> Self {
+        let rows = || stories.iter().flat_map(|story| &story.rows);
+        let calls = rows()
+            .flat_map(|row| [row.offered, row.attempts, row.good, row.failed, row.refused])
+            .max();
+        let waiting = rows().map(|row| row.queue).max();
+        Self { calls: calls.unwrap_or(0), waiting: waiting.unwrap_or(0) }
+    }
 }
 
 fn sum(rows: &[Row], of: fn(&Row) -> u64) -> u64 {
     rows.iter().map(of).sum()
 }
 
-fn line(text: &mut String, name: &str, column: &[u64], most: u64) {
-    let bars: String = column.iter().map(|n| bar(*n, most)).collect();
-    let _ = writeln!(text, "  {name:<9}{bars}");
+fn line(text: &mut String, name: &str, marks: impl Iterator<Item = char>) {
+    let marks: String = marks.collect();
+    let _ = writeln!(text, "  {name:<9}{marks}");
 }
 
-/// Nothing is blank, and anything at all is at least the lowest bar.
-fn bar(n: u64, most: u64) -> char {
-    match (n * BARS.len() as u64).div_ceil(most.max(1)) {
+/// Nothing is blank, anything at all is at least the lowest bar, and more than a full one the number of them.
+fn bar(n: u64, full: u64) -> char {
+    let full = full.max(1);
+    if n > full {
+        let times = (n + full / 2) / full;
+        return char::from_digit(times.min(9) as u32, 10).unwrap_or('9');
+    }
+    match (n * BARS.len() as u64).div_ceil(full) {
         0 => ' ',
-        height => BARS[(height as usize - 1).min(BARS.len() - 1)],
+        height => BARS[height as usize - 1],
     }
 }
 
@@ -186,11 +206,30 @@ mod tests {
         let mut story = story(&[100, 1, 0]);
         story.rows[1].open = 1;
         story.rows[2].half_open = 1;
-        let chart = story.chart();
+        story.rows[2].queue = 9;
+        let scale = Scale::of(&[&story]);
+        assert_eq!(scale, Scale { calls: 100, waiting: 9 });
+        let chart = story.chart(scale);
         let lines: Vec<&str> = chart.lines().collect();
         assert_eq!(lines[0], "  offered  ███");
         assert_eq!(lines[2], "  good     █▁ ");
+        assert_eq!(lines[5], "  queue      █");
         assert_eq!(lines[6], "  breakers .oh");
-        assert_eq!(lines[7], "  full bar: 100 calls a second, 0 jobs waiting");
+        assert!(lines[7].starts_with("  offered 0, "));
+        story.rows.iter_mut().for_each(|row| row.breakers = 0);
+        assert_eq!(story.chart(scale).lines().count(), 7, "no breakers, no line");
+    }
+
+    #[test]
+    fn stories_are_compared_on_one_scale_and_what_is_beyond_it_is_counted() {
+        let (small, large) = (story(&[10, 20]), story(&[0, 640]));
+        assert_eq!(Scale::of(&[&small, &large]), Scale { calls: 640, waiting: 0 });
+        let scale = Scale { calls: 80, waiting: 0 };
+        let good = |story: &Story| story.chart(scale).lines().nth(2).unwrap().to_owned();
+        assert_eq!(good(&small), "  good     ▁▂");
+        assert_eq!(good(&large), "  good      8");
+        for (n, mark) in [(0, ' '), (1, '▁'), (80, '█'), (81, '1'), (120, '2'), (9_999, '9')] {
+            assert_eq!(bar(n, 80), mark, "{n}");
+        }
     }
 }
