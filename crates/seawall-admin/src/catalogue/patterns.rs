@@ -197,7 +197,7 @@ pub(super) static RATE_LIMITS: &[Family] = &[
     gauge(
         "seawall_rate_limiter_waiting",
         LIMITER,
-        "Calls waiting for their turn; only a shaper lets them.",
+        "Callers that wait, for their turn at a shaper or for tokens.",
         |seen, to| each(&seen.rate_limiters, to, |stats| stats.waiting.into()),
     ),
     gauge(
