@@ -40,7 +40,9 @@ use self::{
 };
 use crate::{
     Admission, Instant, Invalid, Pattern, Permit, Priority, Reason, Refusal, Ticket,
-    invalid::first, time::nanos,
+    invalid::first,
+    permit::{first_epoch, place_of, row_of},
+    time::nanos,
 };
 
 /// The machine. 376 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
@@ -52,6 +54,8 @@ pub struct Bulkhead {
     running: u32,
     /// With fewer running any class may start, whatever is reserved.
     unreserved: u32,
+    /// Of all machines that have been here.
+    era: u32,
     queue: Queue,
     /// Calls that have a place, by class.
     active: [u32; 5],
@@ -81,6 +85,7 @@ impl Bulkhead {
         Ok(Self {
             running: 0,
             unreserved: unreserved(config),
+            era: 0,
             queue: Queue::new(),
             active: [0; 5],
             admitted: [0; 5],
@@ -95,6 +100,14 @@ impl Bulkhead {
             hopeless: 0,
             abandoned: 0,
         })
+    }
+
+    /// The same machine, to whom permits and tickets of those that were here before mean nothing: `era` is another than
+    /// theirs, and not 0, which is that of the first.
+    #[must_use]
+    pub const fn joining(mut self, era: u32) -> Self {
+        self.era = era;
+        self
     }
 
     /// A place, a ticket to wait for one, or a refusal. The ticket is refused at `give_up_at` at the latest.
@@ -120,24 +133,25 @@ impl Bulkhead {
         if self.queue.len() > 0 {
             self.advance(now);
         }
-        self.queue.tell().map(|place| place as usize)
+        self.queue.tell().map(|row| place_of(row as usize, self.era))
     }
 
     /// What has become of `ticket`: its turn has come, it was refused, or it still waits and is given back.
     pub fn claim(&mut self, ticket: Ticket, now: Instant) -> Admission {
         self.advance(now);
-        let reason = match self.queue.state(&ticket) {
+        let known = ticket.known(self.era);
+        let reason = match self.queue.state(&known) {
             State::Waiting => {
-                self.queue.look(&ticket);
+                self.queue.look(&known);
                 return Admission::Wait(ticket);
             }
             State::Granted => {
-                let class = self.vacate(&ticket);
+                let class = self.vacate(&known);
                 self.admitted[class.index()] += 1;
-                return Admission::Go(Permit::new(0, class.index() as u8));
+                return Admission::Go(self.permit(class));
             }
             State::Refused(reason) => {
-                self.vacate(&ticket);
+                self.vacate(&known);
                 reason
             }
             State::Free => Reason::WaitOver, // a ticket of another bulkhead
@@ -147,6 +161,7 @@ impl Bulkhead {
 
     /// The waiter leaves. If its turn had come, its place goes to the next.
     pub fn abandon(&mut self, ticket: Ticket) {
+        let ticket = ticket.known(self.era);
         match self.queue.state(&ticket) {
             State::Free => return,
             State::Waiting => self.abandoned += 1,
@@ -159,9 +174,12 @@ impl Bulkhead {
         self.vacate(&ticket);
     }
 
-    /// The call that held `permit` has ended, after `ran`.
+    /// The call that held `permit` has ended, after `ran`. Of another bulkhead's permits nothing is known here.
     #[inline]
     pub fn leave(&mut self, permit: Permit, ran: Duration) {
+        if permit.epoch() != first_epoch(self.era) {
+            return;
+        }
         self.free(usize::from(permit.slot()));
         self.completed += 1;
         // From nothing, so that it is short while little is known: then too many wait, and not too few.
@@ -171,14 +189,17 @@ impl Bulkhead {
 
     /// The call that was given `permit` does not run after all.
     pub fn withdraw(&mut self, permit: Permit) {
-        self.free(usize::from(permit.slot()));
+        if permit.epoch() == first_epoch(self.era) {
+            self.free(usize::from(permit.slot()));
+        }
     }
 
     /// When the wait of the one who holds `ticket` ends, and it is to ask if nobody calls it up before; `None` if the
     /// ticket is not of this bulkhead.
     #[must_use]
     pub fn due(&self, ticket: &Ticket) -> Option<Instant> {
-        let known = self.queue.state(ticket) != State::Free;
+        let ticket = ticket.known(self.era);
+        let known = self.queue.state(&ticket) != State::Free;
         known.then(|| end(&self.config, self.queue.waiter(ticket.place() as u32)))
     }
 
@@ -192,7 +213,7 @@ impl Bulkhead {
     /// Whether the one with this place ([`Ticket::place`]) still waits, and has nothing to hear of.
     #[must_use]
     pub fn waits(&self, place: usize) -> bool {
-        self.queue.waits(place)
+        self.queue.waits(row_of(place, self.era))
     }
 
     /// When the next wait ends.
@@ -277,7 +298,7 @@ impl Bulkhead {
                 None => return self.refuse(Reason::Full, None),
             }
         }
-        Admission::Wait(self.queue.enter(waiter, lane(&self.config, class), end))
+        Admission::Wait(self.queue.enter(waiter, lane(&self.config, class), end).of(self.era))
     }
 
     /// Ends the waits that are over, then hands free places on. Returns now: not before what was seen already,
@@ -308,7 +329,12 @@ impl Bulkhead {
         self.running += 1;
         self.active[class.index()] += 1;
         self.admitted[class.index()] += 1;
-        Permit::new(0, class.index() as u8)
+        self.permit(class)
+    }
+
+    #[inline]
+    const fn permit(&self, class: Priority) -> Permit {
+        Permit::new(first_epoch(self.era), class.index() as u8)
     }
 
     /// A place that one of `class` held.

@@ -49,7 +49,10 @@ use self::{
     running::RUNNING_MAX,
     transitions::{Due, State},
 };
-use crate::{Cause, Instant, Invalid, Permit, Phase, Refusal, Transition, invalid::first};
+use crate::{
+    Cause, Instant, Invalid, Permit, Phase, Refusal, Transition, invalid::first,
+    permit::first_epoch,
+};
 
 mod config;
 mod ledger;
@@ -170,10 +173,11 @@ impl CircuitBreaker {
         Ok(breaker)
     }
 
-    /// The same machine, to whom calls that run already, without it, mean nothing.
+    /// The same machine, to whom calls that run already mean nothing, let through by another or without one: `era` is
+    /// another than that of those that were here before, and not 0, which is that of the first and of none.
     #[must_use]
-    pub const fn joining(mut self) -> Self {
-        self.epoch += 1;
+    pub const fn joining(mut self, era: u32) -> Self {
+        self.epoch = first_epoch(era);
         self
     }
 

@@ -3,6 +3,10 @@
 //! A permit is one word (a two-field permit costs 6 to 10 ns a call) and carries the epoch that granted
 //! it. A machine enters a new epoch at every transition, so a result that arrives late is told apart from
 //! a result that counts.
+//!
+//! A machine that takes the place of another begins an [era](crate::Bulkhead::joining), of which every epoch tells. So
+//! what the other gave means nothing to it, and neither does what was let through while there was none. A ticket is told
+//! apart by its place: each era numbers the rows of a queue from elsewhere on.
 
 use crate::Refusal;
 
@@ -16,6 +20,17 @@ pub enum Admission {
     Wait(Ticket),
     /// No.
     No(Refusal),
+}
+
+impl Admission {
+    /// The same answer of a queue of that era.
+    #[inline]
+    pub(crate) fn of(self, era: u32) -> Self {
+        match self {
+            Self::Wait(ticket) => Self::Wait(ticket.of(era)),
+            other => other,
+        }
+    }
 }
 
 /// Leave to proceed, tied to the epoch that granted it. Not `Copy`: it is given back exactly once.
@@ -48,8 +63,16 @@ impl Permit {
         (self.0 & SLOT_MASK) as u8
     }
 
-    /// Of no epoch: its report changes nothing.
-    pub(crate) const VOID: Self = Self(u64::MAX << EPOCH_SHIFT);
+    /// Whether a machine of the era of `epoch` granted it.
+    #[inline]
+    pub(crate) const fn is_of_the_era_of(&self, epoch: u64) -> bool {
+        self.epoch() >> ERA_SHIFT == epoch >> ERA_SHIFT
+    }
+
+    /// One of the same era and of no epoch: its report changes nothing.
+    pub(crate) const fn void(&self) -> Self {
+        Self::new(self.epoch() | NO_EPOCH, 0)
+    }
 
     /// Whether its place is one for a probe.
     #[inline]
@@ -60,7 +83,7 @@ impl Permit {
     /// What is left of it once time alone has judged the call: a probe's place may be another's by now, so its
     /// permit becomes one of no epoch, whose report changes nothing.
     pub(crate) const fn overtaken(self) -> Self {
-        if self.is_probe() { Self::VOID } else { self }
+        if self.is_probe() { self.void() } else { self }
     }
 }
 
@@ -83,6 +106,16 @@ impl Ticket {
         (self.0 & 0xffff_ffff) as usize
     }
 
+    /// The same ticket, given by a queue of that era.
+    pub(crate) const fn of(self, era: u32) -> Self {
+        Self::new(self.generation(), place_of(self.place(), era) as u32)
+    }
+
+    /// The ticket as a queue of that era knows it, by the row of its table.
+    pub(crate) const fn known(&self, era: u32) -> Self {
+        Self::new(self.generation(), row_of(self.place(), era) as u32)
+    }
+
     /// Whose ticket it is, of all that had this place.
     #[inline]
     pub(crate) const fn generation(&self) -> u32 {
@@ -90,14 +123,50 @@ impl Ticket {
     }
 }
 
+/// The first epoch of an era; 0 of the first.
+#[inline]
+pub(crate) const fn first_epoch(era: u32) -> u64 {
+    ((era & ERAS) as u64) << ERA_SHIFT
+}
+
+/// The number of a row's place in a queue of that era.
+#[inline]
+pub(crate) const fn place_of(row: usize, era: u32) -> usize {
+    row & !PLACES | (row & PLACES).wrapping_add(first_place(era)) & PLACES
+}
+
+/// The row of a place; none that a queue of that era has, if it is of another's.
+#[inline]
+pub(crate) const fn row_of(place: usize, era: u32) -> usize {
+    place & !PLACES | (place & PLACES).wrapping_sub(first_place(era)) & PLACES
+}
+
+/// Where the places of an era begin. Multiples of the golden section are as far from each other as can be: of a thousand
+/// eras in a row no two begin within a million places.
+#[inline]
+pub(crate) const fn first_place(era: u32) -> usize {
+    era.wrapping_mul(GOLDEN) as usize & PLACES
+}
+
+/// 2^32 by the golden section, rounded to an odd number.
+const GOLDEN: u32 = 0x9e37_79b1;
+/// Numbers of places go round within these bits; those who wait for tokens have the next one set.
+const PLACES: usize = (1 << 31) - 1;
 /// From low to high: the place, whether it is one for a probe, the epoch.
 const SLOT_MASK: u64 = 0xff;
 const PROBE: u64 = 1 << 8;
-/// 55 bits of epoch last longer than any process: a million transitions a second for 1 000 years.
 const EPOCH_SHIFT: u32 = 9;
+/// Of the 55 bits of an epoch the upper 23 are the era. They go round after a new pattern a second for three months, and
+/// by then nothing is left of the first; four thousand million transitions of one machine take longer.
+const ERA_SHIFT: u32 = 32;
+const ERAS: u32 = (1 << 23) - 1;
+/// In the lower bits of an epoch: none that any machine reaches.
+const NO_EPOCH: u64 = (1 << ERA_SHIFT) - 1;
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -107,7 +176,19 @@ mod tests {
             assert_eq!((plain.epoch(), plain.slot(), plain.is_probe()), (epoch, slot, false));
             assert_eq!((probe.epoch(), probe.slot(), probe.is_probe()), (epoch, slot, true));
         }
-        assert_ne!(Permit::VOID.epoch(), 0, "no machine begins there");
+    }
+
+    #[test]
+    fn an_epoch_is_of_an_era() {
+        let granted = Permit::probe(first_epoch(3) + 7, 2);
+        let eras = |permit: &Permit| [2, 3, 4].map(|era| permit.is_of_the_era_of(first_epoch(era)));
+        assert_eq!(eras(&granted), [false, true, false]);
+        let void = granted.void();
+        assert_eq!((eras(&void), void.is_probe()), ([false, true, false], false));
+        assert_eq!(granted.overtaken(), void);
+        let last = Permit::new(first_epoch(u32::MAX), 0);
+        assert_eq!(last.epoch(), first_epoch(u32::MAX));
+        assert_eq!((first_epoch(0), Permit::new(0, 0).void().epoch()), (0, NO_EPOCH));
     }
 
     #[test]
@@ -116,5 +197,24 @@ mod tests {
             let ticket = Ticket::new(generation, place);
             assert_eq!((ticket.place(), ticket.generation()), (place as usize, generation));
         }
+    }
+
+    #[test]
+    fn each_era_numbers_its_places_from_elsewhere_on() {
+        assert_eq!([place_of(7, 0), row_of(7, 0)], [7, 7], "of the first there is nothing to tell");
+        let mut first: Vec<_> = (0..1_000).map(first_place).collect();
+        for era in [1, 2, 77, u32::MAX] {
+            for row in [0, 1, 5_000, PLACES] {
+                assert_eq!(row_of(place_of(row, era), era), row);
+                let marked = row | 1 << 31;
+                assert_eq!(place_of(marked, era), place_of(row, era) | 1 << 31, "the mark stays");
+                assert_eq!(row_of(place_of(marked, era), era), marked);
+            }
+        }
+        let ticket = Ticket::new(9, 3);
+        assert_eq!(ticket.known(5).of(5), ticket);
+        assert_eq!(ticket.known(5).generation(), 9);
+        first.sort_unstable();
+        assert!(first.windows(2).all(|near| near[1] - near[0] > 1_000_000));
     }
 }

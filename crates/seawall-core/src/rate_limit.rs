@@ -42,7 +42,9 @@ pub use self::{
     token_bucket::{LeakyBucket, TokenBucket},
 };
 use crate::{
-    Admission, Instant, Invalid, Pattern, Permit, Priority, Reason, Refusal, Ticket, invalid::first,
+    Admission, Instant, Invalid, Pattern, Permit, Priority, Reason, Refusal, Ticket,
+    invalid::first,
+    permit::{place_of, row_of},
 };
 
 /// A limit kept by the configured algorithm.
@@ -54,6 +56,10 @@ pub struct RateLimiter {
     shaper: Shaper,
     /// Those who wait for tokens, once anybody has.
     waiting: Option<Box<Waiting>>,
+    /// Of all limiters that have been here.
+    era: u32,
+    /// What was taken earlier was taken from another.
+    since: Instant,
     /// What each class must leave, but the most urgent: it may use everything.
     floors: [u64; 4],
     each_attempt: bool,
@@ -95,12 +101,22 @@ impl RateLimiter {
             kind,
             shaper: Shaper::new(places, config.rate()),
             waiting: None,
+            era: 0,
+            since: Instant::ORIGIN,
             floors: config.floors(),
             each_attempt: config.limit_each_attempt,
             allowed: 0,
             refused: 0,
             abandoned: 0,
         })
+    }
+
+    /// The same limiter, to whom tickets of those that were here until now, and what was taken from them, mean nothing:
+    /// `era` is another than theirs, and not 0, which is that of the first.
+    #[must_use]
+    pub fn joining(mut self, era: u32, now: Instant) -> Self {
+        (self.era, self.since) = (era, now + GRAIN);
+        self
     }
 
     /// Whether a call that costs `cost` tokens may proceed. Only a shaper lets it wait, and refuses it if its turn
@@ -126,6 +142,9 @@ impl RateLimiter {
     /// A call that cost `cost` and was let through at `taken_at` never ran. A shaper gives no turn back: the turn has
     /// passed, and another in its stead would follow too closely on the next.
     pub fn refund(&mut self, cost: u64, taken_at: Instant) {
+        if taken_at < self.since {
+            return;
+        }
         match &mut self.kind {
             Kind::TokenBucket(bucket) => bucket.refund(cost),
             Kind::SlidingWindow(window) => window.refund(cost, taken_at),
@@ -140,7 +159,7 @@ impl RateLimiter {
         if let Some(place) = self.call_up(now) {
             return Some(place);
         }
-        self.shaper.settle(now)
+        self.shaper.settle(now).map(|row| place_of(row, self.era))
     }
 
     /// What has become of `ticket`: go, no, or wait on with the ticket.
@@ -148,7 +167,7 @@ impl RateLimiter {
         let found = self.waiting.as_ref().and_then(|waiting| waiting.find(&ticket));
         let answer = match found {
             Some((place, waiter)) => self.look(ticket, place, waiter, now),
-            None => self.shaper.claim(ticket, now),
+            None => self.shaper.claim(ticket.known(self.era), now).of(self.era),
         };
         self.count(&answer);
         answer
@@ -156,13 +175,16 @@ impl RateLimiter {
 
     /// The holder of `ticket` has gone; its turn goes to the next.
     pub fn abandon(&mut self, ticket: Ticket) {
+        if self.due(&ticket).is_none() {
+            return;
+        }
         self.abandoned += 1;
         if let Some(waiting) = &mut self.waiting
             && let Some((place, _)) = waiting.find(&ticket)
         {
             waiting.leave(place);
         } else {
-            self.shaper.abandon(ticket);
+            self.shaper.abandon(ticket.known(self.era));
         }
     }
 
@@ -215,8 +237,8 @@ impl RateLimiter {
     #[must_use]
     pub fn waits(&self, place: usize) -> bool {
         match &self.waiting {
-            Some(waiting) if Place::is_one(place) => waiting.sleeps(place),
-            _ => self.shaper.waits(place),
+            Some(waiting) if Place::is_one(place) => waiting.sleeps(place, self.era),
+            _ => self.shaper.waits(row_of(place, self.era)),
         }
     }
 
@@ -313,7 +335,7 @@ impl RateLimiter {
             Kind::TokenBucket(bucket) => bucket.admit_above(floor, cost, now),
             Kind::SlidingWindow(window) => window.admit_above(floor, cost, now),
             Kind::LeakyBucket(bucket) => bucket.room.admit_above(floor, cost, now),
-            Kind::Shaper => return self.shaper.admit(cost, give_up_at, now),
+            Kind::Shaper => return self.shaper.admit(cost, give_up_at, now).of(self.era),
         };
         answer.map_or_else(Admission::No, |()| Admission::Go(Permit::new(0, 0)))
     }
@@ -393,3 +415,6 @@ fn refused(wait: Option<Duration>, most: u64) -> Refusal {
         None => Refusal::new(Pattern::RateLimit, Reason::TooLarge),
     }
 }
+
+/// The grain of time: what was taken in the moment it joined may have been another's, and is not given back.
+const GRAIN: Duration = Duration::from_nanos(1);

@@ -231,6 +231,7 @@ impl PolicyMachines {
         Ok(Self {
             plan,
             running,
+            era: 0,
             breaker: config.circuit_breaker.as_ref().map(breaker).transpose()?,
             budget: config.retry.as_ref().map(budget).map(Box::new),
             limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?.map(Box::new),
@@ -246,6 +247,7 @@ impl PolicyMachines {
         Self {
             plan: self.plan.clone(),
             running: self.running,
+            era: self.era,
             breaker: self.breaker.clone(),
             budget: self.budget.clone(),
             limiter: self.limiter.clone(),

@@ -67,6 +67,8 @@ pub struct PolicyMachines {
     pub(crate) plan: Plan,
     /// Running calls that the breaker looks at.
     pub(crate) running: u8,
+    /// With which other machines join; each reload begins one.
+    pub(crate) era: u32,
     pub(crate) limiter: Option<Box<RateLimiter>>,
     pub(crate) breaker: Option<CircuitBreaker>,
     pub(crate) budget: Option<Box<RetryBudget>>,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   kept pattern      goes on under its new settings: counts, an open breaker, who waits, what was learned
-//!   added pattern     starts empty; calls that run already mean nothing to it
+//!   added pattern     starts empty; calls that run already mean nothing to it, whatever they hold of one that was removed
 //!   removed pattern   is gone; whoever waits there goes on without it
 //! ```
 //!
@@ -104,10 +104,13 @@ impl PolicyMachines {
         now: Instant,
     ) -> Result<Reloaded, Invalid> {
         let mut reloaded = Reloaded::default();
+        let era = self.era.wrapping_add(1);
+        self.era = era;
         match (&mut self.limiter, &config.rate_limit) {
             (Some(limiter), Some(config)) => limiter.reconfigure(config, now)?,
             (limiter, config) => {
-                *limiter = config.as_ref().map(RateLimiter::new).transpose()?.map(Box::new)
+                let new = config.as_ref().map(RateLimiter::new).transpose()?;
+                *limiter = new.map(|limiter| Box::new(limiter.joining(era, now)));
             }
         }
         match (&mut self.breaker, &config.circuit_breaker) {
@@ -118,7 +121,7 @@ impl PolicyMachines {
                 let running = self.running;
                 let new = |config: &CircuitBreakerConfig| {
                     CircuitBreaker::sized(Arc::new(config.clone()), seed, running)
-                        .map(CircuitBreaker::joining)
+                        .map(|breaker| breaker.joining(era))
                 };
                 *breaker = config.as_ref().map(new).transpose()?;
             }
@@ -126,7 +129,8 @@ impl PolicyMachines {
         match (&mut self.bulkhead, &config.bulkhead) {
             (Some(bulkhead), Some(config)) => bulkhead.reconfigure(config, now)?,
             (bulkhead, config) => {
-                *bulkhead = config.as_ref().map(Bulkhead::new).transpose()?.map(Box::new)
+                let new = config.as_ref().map(Bulkhead::new).transpose()?;
+                *bulkhead = new.map(|bulkhead| Box::new(bulkhead.joining(era)));
             }
         }
         match (&mut self.timeout, &config.timeout) {

@@ -1,5 +1,6 @@
 //! Timelines; the promises under any sequence are in `proofs`, the naive queue they are held against in `model`.
 
+mod joining;
 mod model;
 mod proofs;
 

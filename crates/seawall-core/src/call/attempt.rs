@@ -46,7 +46,8 @@ impl<P: Copy + PartialEq> Running<P> {
         parts: &mut Parts<'_, G>,
         now: Instant,
     ) {
-        let permit = mem::replace(&mut self.entry.permit, Permit::VOID);
+        let void = self.entry.permit.void();
+        let permit = mem::replace(&mut self.entry.permit, void);
         parts.judge(self.entry.pick, permit, End::new(Outcome::Ignored, Duration::ZERO), now);
     }
 

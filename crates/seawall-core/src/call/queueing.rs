@@ -14,9 +14,9 @@ use core::time::Duration;
 use crate::{
     Gate, Instant, Pattern, Permit, Reason, Refusal, Stopped,
     call::{
-        Action, Call, Finish, Last, Line, Parts, Shared, State,
+        Action, Call, Finish, Last, Parts, Shared, State,
         attempt::Wait,
-        visit::{NotYet, Turn},
+        visit::{Come, NotYet, Turn},
     },
 };
 
@@ -158,16 +158,16 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let line = turn.line;
         shared.visit(now, |mut parts| {
             let place = match parts.claim(turn, now) {
-                Ok(place) => place,
+                Ok(Come::Place(place)) => Some(place),
+                Ok(Come::Through) => {
+                    self.pass_limit(&parts, now);
+                    None
+                }
+                Ok(Come::Gone) => None,
                 Err(not_yet) => return self.not_yet(parts, not_yet, retry),
             };
-            // Through the rate limit, or the bulkhead has gone while it waited there.
-            if place.is_none() && line == Line::RateLimit {
-                self.pass_limit(&parts, now);
-            }
             if let Some(stopped) = self.overdue(retry.is_some(), now) {
                 return self.come_too_late(&mut parts, place, retry, stopped);
             }

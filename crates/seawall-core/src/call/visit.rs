@@ -201,27 +201,34 @@ impl<G: Gate> Parts<'_, G> {
     }
 
     /// What has become of a turn.
-    pub(crate) fn claim(&mut self, turn: Turn, now: Instant) -> Result<Option<Permit>, NotYet> {
+    pub(crate) fn claim(&mut self, turn: Turn, now: Instant) -> Result<Come, NotYet> {
         let Turn { line, ticket, until } = turn;
-        let answer = match (line, self.limiter.as_mut(), self.bulkhead.as_mut()) {
-            (Line::RateLimit, Some(limiter), _) => limiter.claim(ticket, now),
-            (Line::Bulkhead, _, Some(bulkhead)) => bulkhead.claim(ticket, now),
-            // Its line has gone with the pattern: nothing is left to wait for.
-            (Line::RateLimit, None, _) | (Line::Bulkhead, _, None) => return Ok(None),
+        // Its line has gone with the pattern, whether or not another is there now: nothing is left to wait for.
+        if self.due(line, &ticket).is_none() {
+            return Ok(Come::Gone);
+        }
+        let answer = match line {
+            Line::RateLimit => self.limiter.as_mut().map(|it| it.claim(ticket, now)),
+            Line::Bulkhead => self.bulkhead.as_mut().map(|it| it.claim(ticket, now)),
         };
-        match answer {
-            Admission::Go(_) if line == Line::RateLimit => Ok(None),
-            Admission::Go(place) => Ok(Some(place)),
-            Admission::No(refusal) => Err(NotYet::No(refusal)),
-            Admission::Wait(ticket) => {
-                let due = match line {
-                    Line::RateLimit => self.limiter.as_ref().and_then(|it| it.due(&ticket)),
-                    Line::Bulkhead => self.bulkhead.as_ref().and_then(|it| it.due(&ticket)),
-                };
+        match (answer, line) {
+            (None, _) => Ok(Come::Gone),
+            (Some(Admission::Go(_)), Line::RateLimit) => Ok(Come::Through),
+            (Some(Admission::Go(place)), Line::Bulkhead) => Ok(Come::Place(place)),
+            (Some(Admission::No(refusal)), _) => Err(NotYet::No(refusal)),
+            (Some(Admission::Wait(ticket)), _) => {
                 // Its line says when, every time: it may have been set anew.
-                let until = due.unwrap_or(until);
+                let until = self.due(line, &ticket).unwrap_or(until);
                 Err(NotYet::Wait(Turn { line, ticket, until }))
             }
+        }
+    }
+
+    /// When the holder of a ticket is to ask again; `None` if it is not of the line there is.
+    fn due(&self, line: Line, ticket: &Ticket) -> Option<Instant> {
+        match line {
+            Line::RateLimit => self.limiter.as_ref().and_then(|limiter| limiter.due(ticket)),
+            Line::Bulkhead => self.bulkhead.as_ref().and_then(|bulkhead| bulkhead.due(ticket)),
         }
     }
 
@@ -379,6 +386,17 @@ pub(crate) struct Turn {
     pub(crate) ticket: Ticket,
     /// When to ask again if nobody calls it up before.
     pub(crate) until: Instant,
+}
+
+/// What came of a turn.
+#[derive(Debug)]
+pub(crate) enum Come {
+    /// The rate limit lets it through.
+    Through,
+    /// It has its place in the bulkhead.
+    Place(Permit),
+    /// The line has gone: it goes on without it.
+    Gone,
 }
 
 /// Why a call does not go now.

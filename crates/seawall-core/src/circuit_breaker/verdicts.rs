@@ -4,7 +4,7 @@
 //!   closed      a call's end or its slowness ▸ any rule trips ▸ open
 //!   half-open   a probe's end or its time    ▸ failed, slow   ▸ open
 //!                                            ▸ the last success needed ▸ closed
-//!   else, or of an older epoch               ▸ counted, and nothing
+//!   else, or of an older epoch               ▸ counted, and nothing; not even that if another let it through
 //! ```
 
 use core::{mem, time::Duration};
@@ -28,6 +28,9 @@ impl CircuitBreaker {
 
     #[cold]
     fn report_other(&mut self, permit: &Permit, end: End, now: Instant) -> Option<Transition> {
+        if !permit.is_of_the_era_of(self.epoch) {
+            return None; // let through by another
+        }
         let current = permit.epoch() == self.epoch;
         if end.outcome == Outcome::Success {
             self.last_success = now;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Ratio;
 
+mod joining;
 mod questions;
 mod waiting;
 

@@ -52,7 +52,7 @@ impl RateLimiter {
         let Some((waiting, (place, waiter))) =
             self.waiting.as_ref().and_then(|waiting| Some((waiting, waiting.find(ticket)?)))
         else {
-            return self.shaper.due(ticket);
+            return self.shaper.due(&ticket.known(self.era));
         };
         // Everybody else is called up when there is nobody before it any more.
         let due = waiting.due().filter(|_| waiting.is_first(place));
@@ -115,7 +115,8 @@ impl RateLimiter {
         if due > waiter.give_up_at {
             return Admission::No(refusal.after(due.since(waiter.give_up_at)));
         }
-        let waiting = self.waiting.get_or_insert_default();
+        let era = self.era;
+        let waiting = self.waiting.get_or_insert_with(|| Waiting::new(era).into());
         if waiting.len() >= WAITERS_MAX {
             return Admission::No(Refusal::new(Pattern::RateLimit, Reason::Full));
         }

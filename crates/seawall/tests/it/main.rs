@@ -32,6 +32,7 @@ mod pooled;
 mod queueing;
 mod registry;
 mod reloading;
+mod replaced;
 mod retries;
 mod sharing;
 mod steps;

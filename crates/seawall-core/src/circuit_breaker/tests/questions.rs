@@ -121,11 +121,32 @@ fn the_period_is_drawn_from_the_seed_and_the_epoch_that_begins() {
 
 #[test]
 fn calls_that_ran_before_it_joined_mean_nothing_to_it() {
-    let mut breaker = breaker(CircuitBreakerConfig::default()).joining();
-    for _ in 0..5 {
-        end(&mut breaker, Permit::new(0, 0), Outcome::Failure, at(0));
+    let config =
+        CircuitBreakerConfig { failures: 1, half_open_calls: 3, ..CircuitBreakerConfig::default() };
+    let mut old = breaker(config.clone());
+    let before = [old.admit(at(0)).unwrap(), old.admit(at(0)).unwrap()];
+    call(&mut old, Outcome::Failure, at(0));
+    while old.advance(at(60)).is_some() {}
+    let probes = [(); 3].map(|()| old.admit(at(60)).unwrap());
+    assert_eq!((probes[2].is_probe(), probes[2].slot()), (true, 3));
+
+    // With one place for a probe, and half-open too.
+    let mut breaker = breaker(CircuitBreakerConfig { half_open_calls: 1, ..config }).joining(1);
+    call(&mut breaker, Outcome::Failure, at(60));
+    while breaker.advance(at(120)).is_some() {}
+    let seen = breaker.snapshot(at(120));
+    let until = at(180);
+    for permit in before.into_iter().chain(probes).chain([Permit::new(0, 0)]) {
+        breaker.flows(&permit, until);
+        assert!(breaker.still_flows(&permit, until), "nothing is said of it here");
+        assert!(breaker.ready_had_failed(&permit, at(120), at(120)).is_ok());
+        breaker.withdraw(&permit);
+        assert_eq!(breaker.report(permit, End::new(Outcome::Success, SECOND), at(121)), None);
     }
-    assert_eq!((breaker.phase(at(0)), breaker.snapshot(at(0)).failures), (Phase::Closed, 0));
-    (0..5).for_each(|_| call(&mut breaker, Outcome::Failure, at(0)));
-    assert_eq!(breaker.phase(at(0)), Phase::Open);
+    assert!(!breaker.has_answered_since(at(0)));
+    assert_eq!(breaker.snapshot(at(120)), seen, "not even counted");
+    let probe = breaker.admit(at(121)).unwrap();
+    assert!(breaker.admit(at(121)).is_err(), "all places are its own, and one is taken");
+    end(&mut breaker, probe, Outcome::Failure, at(121));
+    assert_eq!(breaker.phase(at(121)), Phase::Open);
 }

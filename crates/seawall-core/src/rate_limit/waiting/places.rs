@@ -2,13 +2,13 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::{Instant, Priority, Ticket};
+use crate::{Instant, Priority, Ticket, permit::first_place};
 
 /// The line. Its memory grows with those in it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::rate_limit) struct Waiting {
     line: BTreeMap<Place, Waiter>,
-    /// Numbers handed out.
+    /// The last number handed out.
     entered: u64,
     /// Who has been told to be the first.
     first: Option<Place>,
@@ -33,6 +33,11 @@ pub(in crate::rate_limit) struct Place {
 }
 
 impl Waiting {
+    /// An empty line of that era.
+    pub(in crate::rate_limit) fn new(era: u32) -> Self {
+        Self { entered: before_all(era), ..Self::default() }
+    }
+
     pub(in crate::rate_limit) fn len(&self) -> usize {
         self.line.len()
     }
@@ -105,9 +110,13 @@ impl Waiting {
         Some(place.ticket().place())
     }
 
-    /// Whether the one with this ticket's place sleeps on.
-    pub(in crate::rate_limit) fn sleeps(&self, place: usize) -> bool {
-        !self.first.is_some_and(|first| self.called && first.ticket().place() == place)
+    /// Whether the one with this ticket's place sleeps on: it is of this line, which is of that era, and has not been
+    /// called up.
+    pub(in crate::rate_limit) fn sleeps(&self, place: usize, era: u32) -> bool {
+        let before = before_all(era);
+        let nth = (place as u64).wrapping_sub(before + 1) & u64::from(!MARK);
+        nth < self.entered.saturating_sub(before)
+            && !self.first.is_some_and(|first| self.called && first.ticket().place() == place)
     }
 
     /// When the first looks by itself.
@@ -135,6 +144,11 @@ impl Place {
         (low & MARK != 0)
             .then(|| Self { class, number: u64::from(high) << 31 | u64::from(low & !MARK) })
     }
+}
+
+/// The number before the first of an era: the era above what a place shows, and where its places begin.
+const fn before_all(era: u32) -> u64 {
+    ((era & u32::MAX >> CLASS_BITS) as u64) << 31 | first_place(era) as u64
 }
 
 /// Tells places in this line from those of a shaper.
