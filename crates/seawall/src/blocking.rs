@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use seawall_core::{Action, Ask, Event, Gate, Outcome};
+use seawall_core::{Action, Event, Gate, Outcome};
 
 use crate::{
     Attempt, Attempted, Classify, Driven, Ended, History, clock::Parker, guard::Guard, run::Ending,
@@ -13,8 +13,7 @@ use crate::{
 
 /// Runs an operation to its end on this thread.
 pub(crate) fn run_blocking<S, T, E, C, F>(
-    shared: S,
-    ask: Ask,
+    mut guard: Guard<S>,
     classify: &C,
     mut operation: F,
 ) -> Ending<T, E>
@@ -23,7 +22,6 @@ where
     C: Classify<T, E>,
     F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Result<T, E>,
 {
-    let mut guard = Guard::new(shared, ask);
     let parker = Arc::new(Parker::here());
     let begun = guard.clock().now();
     let mut now = begun;

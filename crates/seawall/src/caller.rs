@@ -8,8 +8,8 @@ use crate::{
     Attempt, Classify, Driven, Ending, Error, Held, History, Plain, Policy, Refused, TimedOut,
     blocking,
     guard::Guard,
-    pooled,
-    run::{self, Door},
+    pooled::{self, Pooled},
+    run::{self, Door, Holding},
 };
 
 /// What a call can be made under: a policy.
@@ -108,7 +108,7 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        run::run::<Plainly, _, _, _, _, _, _>(self.guard(), self.classify, operation)
+        run::run::<Plainly, _, _, _, _, _, _>(self.guard(self.shared), self.classify, operation)
     }
 
     /// As [`run_with`](Self::run_with), and what there is to tell of a good call too: how many attempts it took, what
@@ -122,7 +122,7 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        run::run::<Reporting, _, _, _, _, _, _>(self.guard(), self.classify, operation)
+        run::run::<Reporting, _, _, _, _, _, _>(self.guard(self.shared), self.classify, operation)
     }
 
     /// As [`Policy::run_pooled`].
@@ -136,9 +136,8 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let (shared, ask) = (self.shared, self.ask());
-        let ending = pooled::run_pooled(shared, ask, self.classify, operation);
-        answer(shared, ending)
+        let guard = self.guard(Pooled::new(self.shared));
+        answer(self.shared, pooled::run_pooled(guard, self.classify, operation))
     }
 
     /// As [`Policy::run_held`].
@@ -151,9 +150,10 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let (shared, ask) = (self.shared, self.ask());
-        let (ending, held) = run::run_held(shared.clone(), ask, self.classify, operation).await;
-        answer(shared, ending).map(|answer| (answer, held))
+        let guard = self.guard(self.shared.clone());
+        let (ending, held) =
+            run::run::<Holding, _, _, _, _, _, _>(guard, self.classify, operation).await;
+        answer(self.shared, ending).map(|answer| (answer, held))
     }
 
     /// As [`Policy::run_blocking`].
@@ -177,29 +177,14 @@ impl<'p, C, S: Protection> Caller<'p, C, S> {
         C: Classify<T, E>,
         F: FnMut(Attempt) -> Result<T, E>,
     {
-        let (shared, ask) = (self.shared, self.ask());
-        let ending = blocking::run_blocking(shared, ask, self.classify, operation);
-        answer(shared, ending)
+        let guard = self.guard(self.shared);
+        answer(self.shared, blocking::run_blocking(guard, self.classify, operation))
     }
 
-    /// A call that may begin long after it was made.
-    fn guard(&self) -> Guard<&'p S> {
-        Guard::new(self.shared, self.facts()).within(self.deadline)
-    }
-
-    /// A call that begins now.
-    fn ask(&self) -> Ask {
-        match self.deadline {
-            Some(deadline) => {
-                Ask { give_up_at: self.shared.clock().now() + deadline, ..self.facts() }
-            }
-            None => self.facts(),
-        }
-    }
-
-    fn facts(&self) -> Ask {
-        let Self { repeat, priority, cost, .. } = *self;
-        Ask { repeat, priority, cost, ..Ask::default() }
+    /// The call, which may begin long after it was made.
+    fn guard<D: Driven>(&self, shared: D) -> Guard<D> {
+        let Self { deadline, repeat, priority, cost, .. } = *self;
+        Guard::new(shared, Ask { repeat, priority, cost, ..Ask::default() }).within(deadline)
     }
 }
 
@@ -292,6 +277,56 @@ fn answer<S: Protection, T, E>(shared: &S, ending: Ending<T, E>) -> Result<T, Er
         (Finish::Refused(refusal), _) => Err(refused(shared, refusal)),
         (Finish::Answer { .. }, None) => {
             unreachable!("a call ends with an answer only after one came")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+    use crate::{Clock, ManualClock};
+
+    fn at_once<T>(call: impl Future<Output = T>) -> T {
+        match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("it is ready"),
+        }
+    }
+
+    /// A way to call, and what its operation sees.
+    type Way = fn(Caller<'_>, ManualClock) -> Result<u64, Error<()>>;
+
+    /// How often the clock was read before the operation ran.
+    fn reads(way: Way, deadline: Option<Duration>) -> u64 {
+        let manual = ManualClock::new();
+        let policy = Policy::builder("orders").clock(Clock::manual(&manual)).build();
+        let policy = policy.expect("the settings make sense");
+        let caller = match deadline {
+            Some(deadline) => policy.call().deadline(deadline),
+            None => policy.call(),
+        };
+        way(caller, manual).expect("it ends well")
+    }
+
+    #[test]
+    fn a_callers_own_deadline_reads_no_clock_whichever_way_it_calls() {
+        let ways: [Way; 5] = [
+            |call, time| at_once(call.run(|| ready(Ok(time.reads())))),
+            |call, time| at_once(call.run_reported(|_| ready(Ok(time.reads())))).0,
+            |call, time| {
+                at_once(call.run_held(|_| ready(Ok(time.reads())))).map(|(reads, _)| reads)
+            },
+            |call, time| call.run_blocking(|| Ok(time.reads())),
+            |call, time| call.run_pooled(move || Ok(time.reads())),
+        ];
+        for (n, way) in ways.into_iter().enumerate() {
+            assert_eq!(reads(way, Some(Duration::from_secs(1))), reads(way, None), "way {n}");
         }
     }
 }

@@ -22,7 +22,7 @@ use std::{
     task::Waker,
 };
 
-use seawall_core::{Action, Ask, Draw, Event, Instant, Line, Outcome, Parts, Permit, Shared};
+use seawall_core::{Action, Draw, Event, Instant, Line, Outcome, Parts, Permit, Shared};
 
 pub use self::pool::PoolSnapshot;
 pub(crate) use self::pool::{Job, Pool};
@@ -33,8 +33,7 @@ use crate::{
 
 /// Runs an operation to its end on the policy's threads; the caller's thread waits.
 pub(crate) fn run_pooled<S, T, E, C, F>(
-    shared: &S,
-    ask: Ask,
+    mut guard: Guard<Pooled<'_, S>>,
     classify: &C,
     operation: F,
 ) -> Ending<T, E>
@@ -48,7 +47,6 @@ where
     let operation = Arc::new(operation);
     let parker = Arc::new(Parker::here());
     let waker = Waker::from(parker.clone());
-    let mut guard = Guard::new(Pooled { shared, begun: Cell::new(None) }, ask);
     let begun = guard.clock().now();
     let (mut now, mut started) = (begun, begun);
     let mut answer = None;
@@ -59,7 +57,7 @@ where
         action = match action {
             Action::Start { .. } => {
                 (started, answer) = (now, None);
-                sent = Some(Sent::new(shared, guard.deadline(), &operation, &waker));
+                sent = Some(Sent::new(guard.shared().shared, guard.deadline(), &operation, &waker));
                 Action::Wait
             }
             Action::Wait => {
@@ -204,10 +202,16 @@ impl<S: Protection> Drop for Kept<S> {
 }
 
 /// The policy, as a call sees it whose attempts may have to wait for a thread.
-struct Pooled<'s, S> {
+pub(crate) struct Pooled<'s, S> {
     shared: &'s S,
     /// Since when the job runs, as of the last look: what is judged is what was seen.
     begun: Cell<Option<Instant>>,
+}
+
+impl<'s, S> Pooled<'s, S> {
+    pub(crate) const fn new(shared: &'s S) -> Self {
+        Self { shared, begun: Cell::new(None) }
+    }
 }
 
 impl<S: Protection> Shared for Pooled<'_, S> {

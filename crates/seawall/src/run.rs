@@ -99,7 +99,7 @@ where
 }
 
 /// The door that holds on to the call.
-struct Holding;
+pub(crate) struct Holding;
 
 impl<S: Driven, T, E> Door<S, T, E> for Holding {
     type Out = (Ending<T, E>, Held<S>);

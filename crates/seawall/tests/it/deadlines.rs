@@ -94,6 +94,18 @@ fn a_deadline_runs_from_the_first_poll_however_early_the_call_was_made() {
 }
 
 #[test]
+fn a_call_on_threads_has_its_whole_deadline_however_early_it_was_made() {
+    let world = World::default();
+    let policy = world.policy().build().unwrap();
+    let left = || Ok::<_, ()>(Deadline::current().remaining());
+    let [here, pooled] = [(); 2].map(|()| policy.call().deadline(SECOND));
+    world.time.advance(5 * SECOND);
+    assert_eq!(here.run_blocking(left).unwrap(), Some(SECOND));
+    assert_eq!(pooled.run_pooled(left).unwrap(), Some(SECOND));
+    assert_nothing_is_left(&policy);
+}
+
+#[test]
 fn an_inner_call_does_not_wait_for_a_retry_that_the_outer_deadline_would_cut() {
     let mut world = World::default();
     let outer = world.policy().deadline(250 * MS).build().unwrap();
