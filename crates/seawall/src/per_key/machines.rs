@@ -165,11 +165,7 @@ impl<K: AnyKey> KeyedMachines<K> {
             reloaded.windows_emptied |= one.reload(&own, plan.clone(), seed, now)?.windows_emptied;
             cell.memory = Memory::of(one);
         }
-        // To a key that comes later all patterns are added.
-        let none = PolicyConfig::default();
-        let mut fresh = PolicyMachines::new(&none, plan.clone(), seed, RUNNING_SEEN)?;
-        fresh.era = self.machines.era;
-        let _ = fresh.reload(&own, plan.clone(), seed, now)?;
+        let fresh = PolicyMachines::new(&own, plan.clone(), seed, RUNNING_SEEN)?;
         self.cells.begin_as(Cell { memory: Memory::of(fresh), users: 0 });
         self.machines.reload(config, plan, seed, now)?;
         if let Some(max_keys) = config.max_keys {
