@@ -129,6 +129,39 @@ impl RateLimiter {
         give_up_at: Instant,
         now: Instant,
     ) -> Admission {
+        if self.takes(cost, priority, now) {
+            return Admission::Go(Permit::new(0, 0));
+        }
+        self.admit_otherwise(cost, priority, give_up_at, now)
+    }
+
+    /// Whether it lets a call pass that nobody waits before: most calls, and they pay for no more than that. The others
+    /// are for [`admit_otherwise`](Self::admit_otherwise) or [`admit_or_wait`](Self::admit_or_wait).
+    #[inline]
+    pub(crate) fn takes(&mut self, cost: u64, priority: Priority, now: Instant) -> bool {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.len() > 0) {
+            return false;
+        }
+        let floor = floor(&self.floors, priority);
+        let taken = match &mut self.kind {
+            Kind::TokenBucket(bucket) => bucket.takes_above(floor, cost, now),
+            Kind::LeakyBucket(bucket) => bucket.room.takes_above(floor, cost, now),
+            Kind::SlidingWindow(window) => window.takes_above(floor, cost, now),
+            Kind::Shaper => false,
+        };
+        self.allowed += u64::from(taken);
+        taken
+    }
+
+    /// What becomes of a call that it does not [let pass](Self::takes) at once.
+    #[cold]
+    pub(crate) fn admit_otherwise(
+        &mut self,
+        cost: u64,
+        priority: Priority,
+        give_up_at: Instant,
+        now: Instant,
+    ) -> Admission {
         let answer = match &self.waiting {
             Some(waiting) if waiting.is_before(priority) => {
                 Admission::No(self.not_now(cost, priority, now))

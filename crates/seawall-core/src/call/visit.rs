@@ -194,10 +194,11 @@ impl<G: Gate> Parts<'_, G> {
         give_up_at: Instant,
         now: Instant,
     ) -> Result<(), NotYet> {
-        match self.limiter.as_mut() {
-            None => Ok(()),
-            Some(limiter) => limit(limiter, cost, priority, patient, give_up_at, now),
+        let Some(limiter) = self.limiter.as_mut() else { return Ok(()) };
+        if limiter.takes(cost.into(), priority, now) {
+            return Ok(());
         }
+        limit_otherwise(limiter, cost, priority, patient, give_up_at, now)
     }
 
     /// What has become of a turn.
@@ -357,7 +358,7 @@ impl<G: Gate> Parts<'_, G> {
 }
 
 #[cold]
-fn limit(
+fn limit_otherwise(
     limiter: &mut RateLimiter,
     cost: u32,
     priority: Priority,
@@ -367,7 +368,7 @@ fn limit(
 ) -> Result<(), NotYet> {
     let answer = match patient {
         true => limiter.admit_or_wait(cost.into(), priority, give_up_at, now),
-        false => limiter.admit(cost.into(), priority, give_up_at, now),
+        false => limiter.admit_otherwise(cost.into(), priority, give_up_at, now),
     };
     match answer {
         Admission::Go(_) => Ok(()),

@@ -92,6 +92,15 @@ impl SlidingWindowCounter {
         tokens: u64,
         now: Instant,
     ) -> Result<(), Refusal> {
+        if self.takes_above(floor, tokens, now) {
+            return Ok(());
+        }
+        Err(refused(self.time_until(tokens.saturating_add(floor), now), self.limit))
+    }
+
+    /// As [`admit_above`](Self::admit_above), and no more than whether it did.
+    #[inline]
+    pub(super) fn takes_above(&mut self, floor: u64, tokens: u64, now: Instant) -> bool {
         self.seen = self.seen.max(now);
         let wanted = tokens.saturating_add(floor);
         let at = self.seen.as_nanos();
@@ -104,11 +113,10 @@ impl SlidingWindowCounter {
                 wanted <= self.limit.saturating_sub(ring.used())
             }
         };
-        if !fits {
-            return Err(refused(self.time_until(wanted, now), self.limit));
+        if fits {
+            self.record(tokens);
         }
-        self.record(tokens);
-        Ok(())
+        fits
     }
 
     /// Forgets `tokens` that were let through at `taken_at` and not used. Once they have left the window there is

@@ -70,14 +70,23 @@ impl TokenBucket {
         tokens: u64,
         now: Instant,
     ) -> Result<(), Refusal> {
-        self.refill(now);
-        let wanted = tokens.saturating_add(floor);
-        // Where there is nothing, not even what costs nothing passes.
-        if self.rate.price(wanted) > self.credit || self.capacity == 0 {
-            return Err(refused(self.time_until(wanted, now), self.capacity));
+        if self.takes_above(floor, tokens, now) {
+            return Ok(());
         }
-        self.credit -= self.rate.price(tokens);
-        Ok(())
+        Err(refused(self.time_until(tokens.saturating_add(floor), now), self.capacity))
+    }
+
+    /// As [`admit_above`](Self::admit_above), and no more than whether it did.
+    #[inline]
+    pub(super) fn takes_above(&mut self, floor: u64, tokens: u64, now: Instant) -> bool {
+        self.refill(now);
+        // Where there is nothing, not even what costs nothing passes.
+        let there =
+            self.capacity != 0 && self.rate.price(tokens.saturating_add(floor)) <= self.credit;
+        if there {
+            self.credit -= self.rate.price(tokens);
+        }
+        there
     }
 
     /// Takes as many whole tokens as there are, at most `tokens`, and says how many.
