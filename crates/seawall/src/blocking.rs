@@ -33,7 +33,7 @@ where
             Action::Start { attempt } => {
                 let started = now;
                 let running = guard.attempt(started);
-                let answered = guard.watched(|| operation(running));
+                let answered = guard.watched(|_| operation(running));
                 now = guard.clock().now();
                 let verdict = classify.classify(&answered);
                 if verdict.outcome != Outcome::Success {

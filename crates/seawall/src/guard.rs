@@ -8,7 +8,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -120,12 +120,30 @@ impl<S: Driven> Guard<S> {
     }
 
     /// If the call waits in a line: whether it has been called up, or else its waker is kept.
-    #[inline]
-    pub(crate) fn poll_line(&self, waker: &Waker) -> bool {
+    fn poll_line(&self, waker: &Waker) -> bool {
         match self.call.queued() {
             Some((line, place)) => self.shared.park(line, place, waker),
             None => false,
         }
+    }
+
+    /// Waits until there is something to tell the call besides an answer: what, and when that was.
+    pub(crate) fn poll_event(
+        &self,
+        timer: Pin<&mut Timer>,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Event, Instant)> {
+        if self.poll_line(cx.waker()) {
+            return Poll::Ready((Event::Woken, self.clock().now()));
+        }
+        let wake_at = self.call.wake_at();
+        if wake_at == Instant::NEVER {
+            return Poll::Pending;
+        }
+        ready!(timer.poll_until(self.clock(), wake_at, cx));
+        self.leave_line();
+        // Two clocks: the timer's may be ahead of ours.
+        Poll::Ready((Event::Tick, self.clock().now().max(wake_at)))
     }
 
     /// Blocks this thread until there is something to tell the call: what, and when that was. `None` if somebody woke
@@ -173,10 +191,10 @@ impl<S: Driven> Guard<S> {
 
     /// Runs the operation's own code, under the call's deadline.
     #[inline]
-    pub(crate) fn watched<R>(&mut self, code: impl FnOnce() -> R) -> R {
+    pub(crate) fn watched<R>(&mut self, code: impl FnOnce(&S) -> R) -> R {
         let _entered = enter(self.shared.clock(), self.call.give_up_at());
         self.in_operation = true;
-        let result = code();
+        let result = code(&self.shared);
         self.in_operation = false;
         result
     }

@@ -67,7 +67,7 @@ where
                     sent = None;
                     let answered = match came {
                         Ok(answered) => answered,
-                        Err(panic) => guard.watched(|| resume_unwind(panic)),
+                        Err(panic) => guard.watched(|_| resume_unwind(panic)),
                     };
                     now = guard.clock().now();
                     let verdict = classify.classify(&answered);

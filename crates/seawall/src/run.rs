@@ -10,6 +10,8 @@
 //! The operation is polled before any timer exists, so a ready one costs two clock reads, two short locks and
 //! no allocation.
 
+mod door;
+
 use std::{
     future::Future,
     marker::PhantomData,
@@ -20,49 +22,12 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use seawall_core::{Action, Ask, Event, Finish, Gate, Instant, Outcome, Refusal, Verdict};
+use seawall_core::{Action, Event, Gate, Instant, Outcome, Verdict};
 
-use crate::{
-    Attempt, Attempted, Classify, Driven, Ended, History,
-    clock::Timer,
-    guard::{Guard, Held},
-};
+pub(crate) use self::door::{Door, Holding};
+pub use self::door::{Ending, run_held};
 
-/// How a call ended: the last attempt's answer, if one was answered last, and the core's word on it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Ending<T, E> {
-    /// The last attempt's answer.
-    pub answer: Option<Result<T, E>>,
-    /// How it ended.
-    pub finish: Finish,
-    /// Attempts that did not succeed.
-    pub history: History,
-    /// From its beginning to its end.
-    pub took: Duration,
-}
-
-/// What a door makes of a call's end.
-pub(crate) trait Door<S: Driven, T, E> {
-    /// What its caller gets.
-    type Out;
-
-    /// What an answer is to the call: its end, or only its head.
-    fn event(attempt: u8, verdict: Verdict) -> Event;
-
-    /// Of a good answer, if there is nothing more to it; the value comes back where there is.
-    fn good(value: T) -> Result<Self::Out, T>;
-
-    /// Of a call that was refused before anything ran.
-    fn refused(guard: &mut Option<Guard<S>>, refusal: Refusal) -> Poll<Self::Out> {
-        let finish = Finish::Refused(refusal);
-        let (history, took) = (History::default(), Duration::ZERO);
-        Self::ended(guard, Ending { answer: None, finish, history, took })
-    }
-
-    /// Of any end. The guard is there to be taken.
-    fn ended(guard: &mut Option<Guard<S>>, ending: Ending<T, E>) -> Poll<Self::Out>;
-}
+use crate::{Attempt, Attempted, Classify, Driven, Ended, History, clock::Timer, guard::Guard};
 
 /// Runs an operation to its end, or to the head of its answer if `D` holds on to the call.
 #[inline]
@@ -81,42 +46,6 @@ where
     Run::<_, _, _, _, _, _, D>::new(guard, classify, operation)
 }
 
-/// Runs an operation to the head of its answer. What the answer holds (its place in the bulkhead, the judgement
-/// of its body) goes on in the [`Held`].
-pub fn run_held<S, T, E, C, F, Fut>(
-    shared: S,
-    ask: Ask,
-    classify: &C,
-    operation: F,
-) -> impl Future<Output = (Ending<T, E>, Held<S>)>
-where
-    S: Driven,
-    C: Classify<T, E>,
-    F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    run::<Holding, _, _, _, _, _, _>(Guard::new(shared, ask), classify, operation)
-}
-
-/// The door that holds on to the call.
-pub(crate) struct Holding;
-
-impl<S: Driven, T, E> Door<S, T, E> for Holding {
-    type Out = (Ending<T, E>, Held<S>);
-
-    fn event(attempt: u8, verdict: Verdict) -> Event {
-        Event::Head { attempt, verdict }
-    }
-
-    fn good(value: T) -> Result<Self::Out, T> {
-        Err(value)
-    }
-
-    fn ended(guard: &mut Option<Guard<S>>, ending: Ending<T, E>) -> Poll<Self::Out> {
-        guard.take().map_or(Poll::Pending, |guard| Poll::Ready((ending, Held::new(guard))))
-    }
-}
-
 pin_project! {
     /// The driver, written by hand: nested async functions would move the caller, the ending and the answer
     /// from one state into the next, which costs more than all decisions of a call together.
@@ -126,9 +55,7 @@ pin_project! {
         #[pin]
         future: Option<Fut>,
         #[pin]
-        timer: Timer,
-        answer: Option<Result<T, E>>,
-        history: History,
+        later: Option<Later<T, E>>,
         door: PhantomData<fn() -> D>,
         // Gone once the call is over. Last, for fields are dropped in this order: nothing is given back while anything
         // of the operation is still there.
@@ -136,19 +63,29 @@ pin_project! {
     }
 }
 
+pin_project! {
+    /// What only a call has that does not end well at its first poll. Together, for most calls have none of it: so they
+    /// neither write nor look at more than that.
+    #[project = LaterParts]
+    struct Later<T, E> {
+        #[pin]
+        timer: Timer,
+        answer: Option<Result<T, E>>,
+        history: History,
+    }
+}
+
+impl<T, E> Default for Later<T, E> {
+    fn default() -> Self {
+        Self { timer: Timer::default(), answer: None, history: History::default() }
+    }
+}
+
 impl<'c, S: Driven, T, E, C, F, Fut, D> Run<'c, S, T, E, C, F, Fut, D> {
     #[inline]
     fn new(guard: Guard<S>, classify: &'c C, operation: F) -> Self {
-        Self {
-            classify,
-            operation,
-            future: None,
-            timer: Timer::default(),
-            answer: None,
-            history: History::default(),
-            door: PhantomData,
-            guard: Some(guard),
-        }
+        let (future, later, door) = (None, None, PhantomData);
+        Self { classify, operation, future, later, door, guard: Some(guard) }
     }
 }
 
@@ -164,73 +101,85 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<D::Out> {
+        let mut starts = None;
         let this = self.as_mut().project();
         if let Some(guard) = this.guard
             && guard.call().is_fresh()
         {
             let now = guard.clock().now();
             if guard.starts(now) {
-                self.as_mut().start(now);
+                starts = Some(now);
             } else if let Some(&refusal) = guard.call().refusal() {
                 return D::refused(this.guard, refusal);
             }
         }
         loop {
-            let mut this = self.as_mut().project();
+            let this = self.as_mut().project();
             // Polled again after its end, it has nothing more to say.
             let Some(guard) = this.guard else { return Poll::Pending };
-            let end = match ready!(hear(guard, this.future.as_mut(), this.timer, cx)) {
-                Heard::Answer(answer) => {
-                    let now = guard.clock().now();
-                    guard.watched(|| this.future.set(None));
+            let (operation, mut future) = (this.operation, this.future);
+            let attempt = starts.take().map(|now| guard.attempt(now));
+            // All of the operation's own code in one go: to watch over it costs something.
+            let answered = guard.watched(|shared| {
+                if let Some(attempt) = attempt {
+                    future.set(Some(operation(attempt)));
+                }
+                let Poll::Ready(answer) = future.as_mut().as_pin_mut()?.poll(cx) else {
+                    return None;
+                };
+                let now = shared.clock().now();
+                future.set(None);
+                Some((answer, now))
+            });
+            let next = match answered {
+                Some((answer, now)) => {
                     let verdict = this.classify.classify(&answer);
                     if verdict.outcome == Outcome::Success {
                         let action = guard.on(D::event(guard.call().attempt(), verdict), now);
                         // The call is over: a good answer need not go by way of the ending.
-                        *this.answer = Some(match answer.map(D::good) {
+                        let answer = match answer.map(D::good) {
                             Ok(Ok(out)) => return Poll::Ready(out),
                             Ok(Err(value)) => Ok(value),
                             Err(error) => Err(error),
-                        });
-                        self.as_mut().obey(action, now)
+                        };
+                        self.as_mut().kept(answer, action, now)
                     } else {
                         self.as_mut().failed(answer, verdict, now)
                     }
                 }
-                Heard::CalledUp => {
-                    let now = guard.clock().now();
-                    let action = guard.on(Event::Woken, now);
-                    self.as_mut().obey(action, now)
-                }
-                Heard::Tick => {
-                    // Two clocks: the timer's may be ahead of ours.
-                    let now = guard.clock().now().max(guard.call().wake_at());
-                    let action = guard.on(Event::Tick, now);
-                    self.as_mut().obey(action, now)
-                }
+                None => ready!(self.as_mut().wait(cx)),
             };
-            if let Some(end) = end {
-                return end;
+            match next {
+                Next::Go(start) => starts = start,
+                Next::End(end) => return end,
             }
         }
     }
+}
+
+/// Where the driver goes on.
+enum Next<Out> {
+    /// With an attempt that starts now, or with the one that runs.
+    Go(Option<Instant>),
+    End(Poll<Out>),
 }
 
 /// Methods take the driver by one pointer, not its parts by ten.
 impl<S, T, E, C, F, Fut, D> Run<'_, S, T, E, C, F, Fut, D>
 where
     S: Driven,
-    F: FnMut(Attempt<<S::Gate as Gate>::Pick>) -> Fut,
     D: Door<S, T, E>,
 {
-    #[inline]
-    fn start(self: Pin<&mut Self>, now: Instant) {
-        let mut this = self.project();
-        if let Some(guard) = this.guard {
-            let operation = this.operation;
-            let attempt = guard.attempt(now);
-            this.future.set(Some(guard.watched(|| operation(attempt))));
-        }
+    /// A good answer that is not handed out at once.
+    #[cold]
+    fn kept(
+        mut self: Pin<&mut Self>,
+        answer: Result<T, E>,
+        action: Action,
+        now: Instant,
+    ) -> Next<D::Out> {
+        *self.as_mut().later().answer = Some(answer);
+        self.obey(action, now)
     }
 
     #[cold]
@@ -239,40 +188,50 @@ where
         answer: Result<T, E>,
         verdict: Verdict,
         now: Instant,
-    ) -> Option<Poll<D::Out>> {
+    ) -> Next<D::Out> {
         self.as_mut().note(Ended::Answered(verdict.outcome), verdict.retry_after, now);
-        let this = self.as_mut().project();
-        *this.answer = Some(answer);
-        let guard = this.guard.as_mut()?;
+        *self.as_mut().later().answer = Some(answer);
+        let Some(guard) = self.as_mut().project().guard else { return Next::End(Poll::Pending) };
         let action = guard.on(D::event(guard.call().attempt(), verdict), now);
         self.obey(action, now)
     }
 
-    /// Does as it is told, until it is told to wait or to return.
+    /// The operation is pending, or there is none: waits in line, or for the moment the call named.
     #[inline(never)]
-    fn obey(mut self: Pin<&mut Self>, mut action: Action, now: Instant) -> Option<Poll<D::Out>> {
+    fn wait(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<D::Out>> {
+        let this = self.as_mut().project();
+        let Some(guard) = this.guard else { return Poll::Pending };
+        let (event, now) = ready!(guard.poll_event(later(this.later).timer, cx));
+        let action = guard.on(event, now);
+        Poll::Ready(self.obey(action, now))
+    }
+
+    /// Does as it is told, until it is told to start, to wait or to return.
+    #[inline(never)]
+    fn obey(mut self: Pin<&mut Self>, mut action: Action, now: Instant) -> Next<D::Out> {
         loop {
             action = match action {
                 Action::Start { .. } => {
-                    *self.as_mut().project().answer = None;
-                    self.start(now);
-                    return None;
+                    *self.later().answer = None;
+                    return Next::Go(Some(now));
                 }
-                Action::Wait => return None,
+                Action::Wait => return Next::Go(None),
                 Action::Cancel { attempt, limit } => {
                     self.as_mut().note(Ended::Cut(limit), None, now);
+                    *self.as_mut().later().answer = None;
                     let mut this = self.as_mut().project();
-                    *this.answer = None;
-                    let guard = this.guard.as_mut()?;
-                    guard.watched(|| this.future.set(None));
+                    let Some(guard) = this.guard else { return Next::End(Poll::Pending) };
+                    guard.watched(|_| this.future.set(None));
                     guard.on(Event::Cancelled { attempt }, now)
                 }
                 Action::Done(finish) => {
                     let this = self.project();
-                    let (answer, history) = (this.answer.take(), mem::take(this.history));
+                    let later = later(this.later);
+                    let (answer, history) = (later.answer.take(), mem::take(later.history));
                     let took = this.guard.as_ref().map(|guard| now.since(guard.call().begun()));
                     let took = took.unwrap_or_default();
-                    return Some(D::ended(this.guard, Ending { answer, finish, history, took }));
+                    let ending = Ending { answer, finish, history, took };
+                    return Next::End(D::ended(this.guard, ending));
                 }
             };
         }
@@ -285,45 +244,25 @@ where
             let call = guard.call();
             let started = call.started().unwrap_or(now);
             let attempted = Attempted::new(call.attempt(), call.begun(), started, now, ended);
-            this.history.push(attempted.after(retry_after));
+            later(this.later).history.push(attempted.after(retry_after));
         }
     }
+
+    fn later(self: Pin<&mut Self>) -> LaterParts<'_, T, E> {
+        later(self.project().later)
+    }
 }
 
-/// Asks the operation, and only if it is not ready the clock.
-#[inline]
-pub(crate) fn hear<S, T, E, Fut>(
-    guard: &mut Guard<S>,
-    future: Pin<&mut Option<Fut>>,
-    timer: Pin<&mut Timer>,
-    cx: &mut Context<'_>,
-) -> Poll<Heard<T, E>>
-where
-    S: Driven,
-    Fut: Future<Output = Result<T, E>>,
-{
-    if let Some(running) = future.as_pin_mut()
-        && let Poll::Ready(answer) = guard.watched(|| running.poll(cx))
-    {
-        return Poll::Ready(Heard::Answer(answer));
+/// Made when it is first needed.
+#[inline(never)]
+fn later<T, E>(mut later: Pin<&mut Option<Later<T, E>>>) -> LaterParts<'_, T, E> {
+    if later.is_none() {
+        later.set(Some(Later::default()));
     }
-    if guard.poll_line(cx.waker()) {
-        return Poll::Ready(Heard::CalledUp);
+    match later.as_pin_mut() {
+        Some(later) => later.project(),
+        None => unreachable!("it has just been made"),
     }
-    let wake_at = guard.call().wake_at();
-    if wake_at == Instant::NEVER {
-        return Poll::Pending;
-    }
-    ready!(timer.poll_until(guard.clock(), wake_at, cx));
-    guard.leave_line();
-    Poll::Ready(Heard::Tick)
-}
-
-/// What the operation, the line or the clock said.
-pub(crate) enum Heard<T, E> {
-    Answer(Result<T, E>),
-    CalledUp,
-    Tick,
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 
 use std::{
     fmt,
-    future::{Future, Pending},
-    pin::{Pin, pin},
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -22,7 +22,6 @@ use crate::{
     Policy, Refused,
     clock::{Parker, Timer},
     guard::Guard,
-    run::{Heard, hear},
 };
 
 /// A call that was let through.
@@ -129,22 +128,11 @@ impl<G> Future for Acquire<'_, G> {
             None => ask(this.policy, *this.ask, *this.within),
         };
         while action == Action::Wait {
-            let operation = pin!(None::<Pending<Result<(), ()>>>);
-            match hear(&mut begun, operation, this.timer.as_mut(), cx) {
-                Poll::Pending => {
-                    *this.begun = Some(begun);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Heard::Tick) => {
-                    // Two clocks: the timer's may be ahead of ours.
-                    let now = begun.clock().now().max(begun.call().wake_at());
-                    action = begun.on(Event::Tick, now);
-                }
-                Poll::Ready(Heard::CalledUp | Heard::Answer(_)) => {
-                    let now = begun.clock().now();
-                    action = begun.on(Event::Woken, now);
-                }
-            }
+            let Poll::Ready((event, now)) = begun.poll_event(this.timer.as_mut(), cx) else {
+                *this.begun = Some(begun);
+                return Poll::Pending;
+            };
+            action = begun.on(event, now);
         }
         Poll::Ready(answered(this.policy, action).map(|()| (this.gained)(begun)))
     }
