@@ -349,7 +349,7 @@ impl Bulkhead {
     #[cold]
     fn refuse(&mut self, reason: Reason, retry_after: Option<Duration>) -> Admission {
         self.count(reason);
-        Admission::No(Refusal { by: Pattern::Bulkhead, reason, retry_after })
+        Admission::No(Refusal { retry_after, ..Refusal::new(Pattern::Bulkhead, reason) })
     }
 
     fn refuse_waiter(&mut self, place: u32, reason: Reason) {

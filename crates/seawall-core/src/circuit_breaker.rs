@@ -66,8 +66,8 @@ mod snapshot;
 mod transitions;
 mod verdicts;
 
-/// The machine. 152 bytes, and 16 per place for a probe: 200 by default. With rates 264 more, and 8 per place in the
-/// table of running calls: 976 with 64. Beyond that a bit per call in a window of calls, twice;
+/// The machine. 160 bytes, and 16 per place for a probe: 208 by default. With rates 264 more, and 8 per place in the
+/// table of running calls: 984 with 64. Beyond that a bit per call in a window of calls, twice;
 /// the configuration may be shared.
 #[derive(Clone, Debug)]
 pub struct CircuitBreaker {
@@ -207,8 +207,8 @@ impl CircuitBreaker {
             let changed = match due {
                 Due::OverrideOver => self.expire(at),
                 // Open ▸ half-open when the period is over.
-                Due::PeriodOver => {
-                    self.enter(State::HalfOpen { successes: 0 }, Cause::PeriodOver, at)
+                Due::PeriodOver(cause) => {
+                    self.enter(State::HalfOpen { successes: 0, cause }, Cause::PeriodOver, at)
                 }
                 Due::Probe(n) => self.judge_by_time(n, at),
                 Due::Crossing(place) => self.cross(place, at),
@@ -222,7 +222,7 @@ impl CircuitBreaker {
     /// Leave to call.
     ///
     /// # Errors
-    /// A refusal with the time to ask again.
+    /// A refusal with the time to ask again and what opened it.
     #[inline]
     pub fn admit(&mut self, now: Instant) -> Result<Permit, Refusal> {
         if self.plain { Ok(Permit::new(self.epoch, 0)) } else { self.admit_other(now) }

@@ -132,11 +132,8 @@ impl Picker {
         let refusals =
             self.endpoints.iter().filter_map(|endpoint| endpoint.ready_by(at, now).err());
         let soonest = refusals.min_by_key(|refusal| refusal.retry_after.unwrap_or(Duration::MAX));
-        let reason = soonest.map_or(Reason::Open, |refusal| refusal.reason);
-        Refusal {
-            retry_after: soonest.and_then(|s| s.retry_after),
-            ..Refusal::new(Pattern::Pick, reason)
-        }
+        let soonest = soonest.unwrap_or(Refusal::new(Pattern::Pick, Reason::Open));
+        Refusal { by: Pattern::Pick, ..soonest }
     }
 }
 
@@ -558,6 +555,23 @@ mod tests {
         assert_eq!(picker.admit(&[], now, || Draw::new(0)).unwrap().0, 1);
         let seen = picker.snapshot(now).nth(1).unwrap();
         assert_eq!((seen.running, seen.attempts), (3, 8), "what was withdrawn was never sent");
+    }
+
+    #[test]
+    fn a_refusal_tells_what_opened_the_endpoint_that_is_back_first() {
+        use crate::Cause::{Failures, ProbeFailed};
+        let mut picker = picker(2);
+        let at = |ms: u32| Instant::ORIGIN + MS * ms;
+        (0..5).for_each(|_| fails(&mut picker, 0, at(0)));
+        (0..5).for_each(|_| fails(&mut picker, 1, at(2_000)));
+        for (pick, now, wait, cause) in
+            [(0, 5_000, 2_000, Failures(5)), (1, 7_000, 3_000, ProbeFailed)]
+        {
+            picker.advance(at(now), |_, _| {});
+            fails(&mut picker, pick, at(now));
+            let refusal = picker.admit(&[], at(now), || Draw::new(0)).unwrap_err();
+            assert_eq!((refusal.retry_after, refusal.cause), (Some(MS * wait), Some(cause)));
+        }
     }
 
     #[test]

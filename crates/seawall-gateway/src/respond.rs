@@ -14,6 +14,7 @@
 //! connection: where the next request begins on it is anyone's guess.
 
 use std::{
+    borrow::Cow,
     fmt::Write,
     time::{Duration, SystemTime},
 };
@@ -24,6 +25,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::Full;
+use seawall::core::Cause;
 
 use crate::{framing::Malformed, headers::Loop, pool::SendError};
 
@@ -124,6 +126,15 @@ impl Own {
             Self::Garbage => "the upstream's answer is not valid HTTP",
             Self::Incomplete => "the upstream's answer broke off",
             Self::Timeout => "the upstream did not answer in time",
+        }
+    }
+
+    /// What happened, and what opened the breaker if one refused: no endpoint's name, only how the last calls went.
+    #[must_use]
+    pub fn because(self, cause: Option<Cause>) -> Cow<'static, str> {
+        match cause {
+            Some(cause) => format!("{} ({cause})", self.words()).into(),
+            None => self.words().into(),
         }
     }
 
@@ -298,6 +309,21 @@ mod tests {
                 r#""status":502,"detail":"the upstream refused the connection"}"#
             )
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_what_opened_the_breaker() {
+        let own = Own::Unavailable;
+        let answer = own.respond_with(&Method::GET, None, &own.because(Some(Cause::Failures(5))));
+        let told = "no endpoint takes requests at the moment (5 failures in a row)";
+        assert_eq!(
+            answer.headers()["proxy-status"],
+            format!(r#"seawall; error=destination_unavailable; details="{told}""#)
+        );
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["detail"], told);
+        assert_eq!(own.because(None), own.words());
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use seawall_core::{Instant, Limit, Outcome, Refusal, Stopped};
 
-/// Why a call under a policy has no good answer.
+/// Why a call under a policy has no good answer. 64 bytes, if the callee's own error takes no more than 56.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E> {
@@ -24,14 +24,15 @@ pub enum Error<E> {
 pub struct Refused {
     /// The policy.
     pub policy: Arc<str>,
-    /// Which pattern, why, and when to ask again.
+    /// Which pattern, why, when to ask again, and what opened a breaker.
     pub refusal: Refusal,
     /// Whether it is for what others do too: the call's key had no room of its own, and
     /// [shares](crate::Key::is_shared) one cell with all others of which that is true.
     pub is_shared: bool,
 }
 
-/// `payments: circuit_breaker open, retry after 30.0s`; `tenants (overflow): …` where many keys share.
+/// `payments: circuit_breaker open (5 failures in a row), retry after 30.0s`; `tenants (overflow): …` where many keys
+/// share.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if self.is_shared { " (overflow)" } else { "" };

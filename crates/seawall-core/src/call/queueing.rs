@@ -12,7 +12,7 @@
 use core::time::Duration;
 
 use crate::{
-    Gate, Instant, Pattern, Permit, Reason, Refusal, Stopped,
+    Cause, Gate, Instant, Pattern, Permit, Reason, Refusal, Stopped,
     call::{
         Action, Call, Finish, Last, Parts, Shared, State,
         attempt::Wait,
@@ -74,7 +74,8 @@ impl<P: Copy + PartialEq> Call<P> {
                 Action::Wait
             }
             (NotYet::No(refusal), None) => {
-                self.refuse(&mut parts, refusal.by, refusal.reason, refusal.retry_after);
+                let Refusal { by, reason, retry_after, cause } = refusal;
+                self.refuse(&mut parts, by, reason, retry_after, cause);
                 self.not_started()
             }
             (NotYet::No(refusal), Some((wait, last))) => {
@@ -94,8 +95,8 @@ impl<P: Copy + PartialEq> Call<P> {
         match not_yet {
             NotYet::Wait(turn) => self.state = State::Queued { turn, retry: None },
             // One by one, as they have just been written.
-            NotYet::No(Refusal { by, reason, retry_after }) => {
-                self.refuse(&mut parts, by, reason, retry_after)
+            NotYet::No(Refusal { by, reason, retry_after, cause }) => {
+                self.refuse(&mut parts, by, reason, retry_after, cause)
             }
         }
     }
@@ -107,10 +108,11 @@ impl<P: Copy + PartialEq> Call<P> {
         by: Pattern,
         reason: Reason,
         retry_after: Option<Duration>,
+        cause: Option<Cause>,
     ) {
         self.give_tokens_back(parts);
         parts.counts.calls.refused += 1;
-        self.state = State::Refused(Refusal { by, reason, retry_after });
+        self.state = State::Refused(Refusal { by, reason, retry_after, cause });
     }
 
     /// What there is to do for a call that was not let through at once.
@@ -199,7 +201,7 @@ impl<P: Copy + PartialEq> Call<P> {
         }
         match retry {
             None => {
-                self.refuse(parts, Pattern::Deadline, Reason::TooLate, None);
+                self.refuse(parts, Pattern::Deadline, Reason::TooLate, None, None);
                 self.not_started()
             }
             Some((wait, last)) => self.give_up_retry(parts, wait, last, stopped),

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::Instant;
 
-/// What a [`CircuitBreaker`] remembers of one of many. 80 bytes, and of what the settings ask for: 160 for one window
+/// What a [`CircuitBreaker`] remembers of one of many. 88 bytes, and of what the settings ask for: 160 for one window
 /// of time, 104 for the second, 8 for each running call in the table; 16 for each place for a probe while half-open.
 ///
 /// The default is of no machine, and takes the place of one where there is none.
@@ -95,7 +95,7 @@ impl CircuitBreaker {
         }
         let since = match self.state {
             State::Closed => return true,
-            State::Open { until } => until,
+            State::Open { until, .. } => until,
             State::HalfOpen { .. } => self.last_change.max(self.last_success),
         };
         since + self.config.probe_life() <= now

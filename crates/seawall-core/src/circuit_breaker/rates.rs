@@ -75,16 +75,16 @@ impl Rates {
         self.too_many_slow(config, |slow| slow.sum(at))
     }
 
-    /// Whether the failure of the call at `place`, now, would reach a share.
+    /// The share that the failure of the call at `place`, now, would reach, if any.
     pub(super) fn would_open(
         &self,
         config: &CircuitBreakerConfig,
         place: u8,
         now: Instant,
-    ) -> bool {
+    ) -> Option<Cause> {
         let slow = || self.too_many_slow(config, |slow| slow.sum_with(false, now));
-        self.too_many_failed(config, |failure| failure.sum_with(true, now)).is_some()
-            || !self.running.is_counted(place) && slow().is_some()
+        let by_failures = self.too_many_failed(config, |failure| failure.sum_with(true, now));
+        by_failures.or_else(|| if self.running.is_counted(place) { None } else { slow() })
     }
 
     /// When the next running call becomes slow, and its place.

@@ -7,12 +7,12 @@
 //! ```
 //!
 //! A retry that would find the breaker open is not waited for, and neither is one whose own attempt, failing,
-//! would open it. Of a later moment in half-open nobody can say more than that a probe may have ended by then.
+//! would open it. A refusal tells what opened it, or would. Of a later moment in half-open nobody can say more than that a probe may have ended by then.
 
 use core::time::Duration;
 
 use super::{CircuitBreaker, Place, transitions::State};
-use crate::{Instant, Pattern, Permit, Phase, Reason, Refusal};
+use crate::{Cause, Instant, Pattern, Permit, Phase, Reason, Refusal};
 
 impl CircuitBreaker {
     /// Whether a call would be admitted at `at`, as far as can be said at `now`.
@@ -31,16 +31,16 @@ impl CircuitBreaker {
             let refuses = overruled.said.phase() == Phase::ForcedOpen;
             return match until {
                 _ if !refuses || until <= at && at > now => Ok(()),
-                Instant::NEVER => Err(no(Reason::ForcedOpen)),
-                _ => Err(no(Reason::ForcedOpen).after(until.since(now))),
+                Instant::NEVER => Err(no(Reason::ForcedOpen, Cause::Override)),
+                _ => Err(no(Reason::ForcedOpen, Cause::Override).after(until.since(now))),
             };
         }
         match self.state {
             State::Closed => Ok(()),
             State::Open { until, .. } if until <= at && at > now => Ok(()),
-            State::Open { until, .. } => Err(no(Reason::Open).after(until.since(now))),
+            State::Open { until, cause } => Err(no(Reason::Open, cause).after(until.since(now))),
             State::HalfOpen { .. } if self.has_place() || at > now => Ok(()),
-            State::HalfOpen { .. } => Err(no(Reason::ProbesOut).after(PROBE_RETRY)),
+            State::HalfOpen { cause, .. } => Err(no(Reason::ProbesOut, cause).after(PROBE_RETRY)),
         }
     }
 
@@ -54,26 +54,29 @@ impl CircuitBreaker {
         at: Instant,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if self.overruled.is_none() && permit.epoch() == self.epoch && self.would_open(permit, now)
+        if self.overruled.is_none()
+            && permit.epoch() == self.epoch
+            && let Some(cause) = self.would_open(permit, now)
         {
             let (_, period) = self.next_period();
             if at < now + period {
-                return Err(no(Reason::Open).after(period));
+                return Err(no(Reason::Open, cause).after(period));
             }
         }
         self.ready_by(at, now)
     }
 
-    /// Whether this call's failure, now, would trip a rule.
-    fn would_open(&self, permit: &Permit, now: Instant) -> bool {
+    /// The rule that this call's failure, now, would trip, if any.
+    fn would_open(&self, permit: &Permit, now: Instant) -> Option<Cause> {
         match self.state {
             State::Closed => {
-                let rates = self.rates.as_ref();
-                self.failures.saturating_add(1) >= self.config.failures
-                    || rates.is_some_and(|rates| rates.would_open(&self.config, permit.slot(), now))
+                let failures = self.failures.saturating_add(1);
+                let rates = || self.rates.as_ref()?.would_open(&self.config, permit.slot(), now);
+                let in_a_row = failures >= self.config.failures;
+                in_a_row.then_some(Cause::Failures(failures)).or_else(rates)
             }
-            State::HalfOpen { .. } => true,
-            State::Open { .. } => false,
+            State::HalfOpen { .. } => Some(Cause::ProbeFailed),
+            State::Open { .. } => None,
         }
     }
 
@@ -84,8 +87,8 @@ impl CircuitBreaker {
     }
 }
 
-const fn no(reason: Reason) -> Refusal {
-    Refusal::new(Pattern::CircuitBreaker, reason)
+const fn no(reason: Reason, cause: Cause) -> Refusal {
+    Refusal::new(Pattern::CircuitBreaker, reason).because(cause)
 }
 
 /// Nobody can say when a probe ends; a second is short beside the open period a failed one brings.

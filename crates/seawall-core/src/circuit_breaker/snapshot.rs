@@ -97,7 +97,7 @@ impl CircuitBreaker {
             failures: self.failures,
             successes: self.successes,
             half_open_successes: match self.state {
-                State::HalfOpen { successes } => successes,
+                State::HalfOpen { successes, .. } => successes,
                 State::Closed | State::Open { .. } => 0,
             },
             failure_rate: failure.rate(),
@@ -107,7 +107,9 @@ impl CircuitBreaker {
             running_slow: rates.map_or(0, |rates| rates.running.slow()),
             reopens: self.reopens.into(),
             open_period: match self.state {
-                State::Open { until } if overruled.is_none() => Some(until.since(self.last_change)),
+                State::Open { until, .. } if overruled.is_none() => {
+                    Some(until.since(self.last_change))
+                }
                 State::Closed | State::Open { .. } | State::HalfOpen { .. } => None,
             },
             last_failure: past(self.last_failure),

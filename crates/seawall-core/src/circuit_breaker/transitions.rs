@@ -18,9 +18,12 @@ pub(super) enum State {
     Closed,
     Open {
         until: Instant,
+        cause: Cause,
     },
+    /// With the cause by which it opened.
     HalfOpen {
         successes: u32,
+        cause: Cause,
     },
 }
 
@@ -28,7 +31,8 @@ pub(super) enum State {
 #[derive(Clone, Copy)]
 pub(super) enum Due {
     OverrideOver,
-    PeriodOver,
+    /// The cause by which it opened.
+    PeriodOver(Cause),
     Probe(usize),
     Crossing(u8),
 }
@@ -61,7 +65,7 @@ impl CircuitBreaker {
     pub(super) fn open(&mut self, cause: Cause, at: Instant) -> Option<Transition> {
         let (reopens, period) = self.next_period();
         self.reopens = reopens;
-        self.enter(State::Open { until: at + period }, cause, at)
+        self.enter(State::Open { until: at + period, cause }, cause, at)
     }
 
     /// How often it would have reopened, and for how long it would open, if it opened now.
@@ -116,7 +120,7 @@ impl CircuitBreaker {
             State::Closed => self.rates.as_ref().and_then(|rates| {
                 rates.next_crossing(&self.config).map(|(at, place)| (at, Due::Crossing(place)))
             }),
-            State::Open { until, .. } => Some((until, Due::PeriodOver)),
+            State::Open { until, cause } => Some((until, Due::PeriodOver(cause))),
             State::HalfOpen { .. } => {
                 let probes = self.probes.iter().enumerate();
                 probes.map(|(n, place)| (place.until, Due::Probe(n))).min_by_key(|(at, _)| *at)

@@ -90,7 +90,7 @@ impl CircuitBreaker {
     }
 
     fn probe_succeeded(&mut self, now: Instant) -> Option<Transition> {
-        let State::HalfOpen { successes } = &mut self.state else { return None };
+        let State::HalfOpen { successes, .. } = &mut self.state else { return None };
         *successes += 1;
         let successes = *successes;
         if successes < self.config.successes {

@@ -96,7 +96,10 @@ async fn a_dead_upstream_is_left_alone_until_the_moment_named_and_recovers_witho
     let at_most = open_for.saturating_sub(asked.duration_since(opened.end));
     let at_least = open_for.saturating_sub(opened.start.elapsed());
     assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
-    assert!(answer.contains("error=destination_unavailable"), "{answer}");
+    let told = "no endpoint takes requests at the moment (5 failures in a row)";
+    let status = format!(r#"seawall; error=destination_unavailable; details="{told}""#);
+    assert_eq!(field(&answer, "proxy-status"), status);
+    assert!(answer.ends_with(&format!(r#""detail":"{told}"}}"#)), "{answer}");
     let wait = whole_seconds(at_least)..=whole_seconds(at_most);
     assert!(wait.contains(&field(&answer, "retry-after").parse().unwrap()), "{wait:?}\n{answer}");
     assert_eq!(proxy.endpoint(addr).attempts, 5, "a refusal costs the upstream nothing");

@@ -22,7 +22,8 @@ use crate::{Events, Policy, PolicyMachines, Refused};
 /// assert!(answer.is_err());
 /// assert_eq!(breaker.phase(), Phase::Open);
 /// let refused = breaker.permit().unwrap_err();
-/// assert_eq!(refused.to_string(), "database: circuit_breaker open, retry after 60.0s");
+/// let told = "database: circuit_breaker open (1 failure), retry after 60.0s";
+/// assert_eq!(refused.to_string(), told);
 /// # Ok::<(), seawall::Invalids>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ impl CircuitBreaker {
     /// ```
     ///
     /// # Errors
-    /// The refusal, with the time to ask again.
+    /// The refusal, with the time to ask again and what opened it.
     pub fn permit(&self) -> Result<Permit, Refused> {
         begin(&self.0, Ask::default()).map(Permit)
     }

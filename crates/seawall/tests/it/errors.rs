@@ -99,12 +99,13 @@ fn a_breaker_that_opens_during_a_call_says_when_to_ask_again() {
     let error = fails(&mut world, &policy);
     assert_eq!(
         error.to_string(),
-        "connection reset (2 attempts; circuit_breaker open, retry after 60.0s)"
+        "connection reset (2 attempts; circuit_breaker open (2 failures in a row), retry after 60.0s)"
     );
     assert_eq!(error.retry_after(), Some(60 * SECOND));
     world.pass(20 * SECOND);
     let error = fails(&mut world, &policy);
-    assert_eq!(error.to_string(), "orders: circuit_breaker open, retry after 40.0s");
+    let told = "orders: circuit_breaker open (2 failures in a row), retry after 40.0s";
+    assert_eq!(error.to_string(), told);
     assert_eq!((error.retry_after(), error.history().attempts().len()), (Some(40 * SECOND), 0));
     assert_eq!((error.history().stopped(), error.into_failed()), (None, None));
 }

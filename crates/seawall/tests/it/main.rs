@@ -22,6 +22,7 @@ mod isolation;
 mod judging;
 mod keyed;
 mod limits;
+mod opened_by;
 mod ordering;
 mod panics;
 mod per_key;

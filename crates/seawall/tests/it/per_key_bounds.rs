@@ -173,7 +173,10 @@ fn a_flood_of_keys_that_fail_shares_one_limit_once_it_has_filled_the_map() {
     clock.advance(100 * SECOND);
     let refused = call(&tenants, "late", Ok(())).unwrap_err();
     let Error::Refused(said) = &refused else { panic!("{refused:?}") };
-    assert_eq!(said.to_string(), "tenants (overflow): circuit_breaker open, retry after 500.0s");
+    assert_eq!(
+        said.to_string(),
+        "tenants (overflow): circuit_breaker open (1 failure), retry after 500.0s"
+    );
 }
 
 #[test]

@@ -79,8 +79,13 @@ impl World {
         }
     }
 
-    /// A refusal that names the end of a period names it exactly.
+    /// A refusal tells what opened it, and one that names the end of a period names it exactly.
     fn comes_back(&self, refusal: Refusal) {
+        let forced = refusal.reason == Reason::ForcedOpen;
+        assert!(
+            refusal.cause.is_some_and(|cause| forced == (cause == Cause::Override)),
+            "{self:?}"
+        );
         let wait = refusal.retry_after.unwrap();
         if refusal.reason == Reason::ProbesOut {
             return;
@@ -121,7 +126,8 @@ impl World {
             .collect();
         let state = match breaker.state {
             State::Open { until, .. } => format!("open {}", left(until)),
-            other => format!("{other:?}"),
+            State::HalfOpen { successes, .. } => format!("half-open {successes}"),
+            State::Closed => "closed".into(),
         };
         let probes: Vec<_> =
             breaker.probes.iter().map(|place| (left(place.until), place.good)).collect();

@@ -1,5 +1,7 @@
 //! The rules once more, as naively as they can be written: lists of what happened, and phases by comparison.
 
+use core::cell::Cell;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -275,13 +277,20 @@ proptest! {
         let mut real = CircuitBreaker::sized(Arc::new(config.clone()), 0, TABLE as u8).unwrap();
         let mut model = Model::new(config.clone());
         let (mut nanos, mut permits, mut id) = (1, Vec::new(), 0);
+        let opened = Cell::new(None);
+        let hear = |told: Option<Transition>| {
+            if let Some(told) = told.filter(|told| told.to == Phase::Open) {
+                opened.set(Some(told.cause));
+            }
+            told.is_some()
+        };
         for (kind, which, wait) in steps {
             // A nanosecond each, so that no two of them fall due together.
             nanos += wait * 1_000_000_000 + 1;
             let now = Instant::from_nanos(nanos);
             model.elapse(now);
             same(&real, &mut model, now);
-            while real.advance(now).is_some() {}
+            while hear(real.advance(now)) {}
             prop_assert!(real.wake_at().is_none_or(|due| due > now));
             match kind {
                 10 => {
@@ -337,15 +346,15 @@ proptest! {
                         now.since(live.began)
                     };
                     if live.epoch == real.epoch && outcome == Outcome::Failure {
-                        let knew = real.ready_had_failed(&permit, now, now).is_err();
-                        end_after(&mut real, permit, outcome, took, now);
+                        let knew = real.ready_had_failed(&permit, now, now);
+                        hear(end_after(&mut real, permit, outcome, took, now));
                         let slow_unseen = !live.watched && live.probe.is_none();
                         prop_assert!(
-                            slow_unseen || knew == real.ready_by(now, now).is_err(),
-                            "it knew whether that would open it"
+                            slow_unseen || knew == real.ready_by(now, now),
+                            "it knew whether and by what that would open it"
                         );
                     } else {
-                        end_after(&mut real, permit, outcome, took, now);
+                        hear(end_after(&mut real, permit, outcome, took, now));
                     }
                     model.end(&live, outcome, took, now);
                 }
@@ -357,10 +366,14 @@ proptest! {
                     prop_assert_eq!(admitted.is_ok(), ready);
                     match admitted {
                         Ok(permit) => permits.push((id, permit)),
-                        Err(refusal) if refusal.reason == Reason::Open => {
-                            prop_assert_eq!(refusal.retry_after, Some(model.until.since(now)));
+                        Err(refusal) => {
+                            let forced = refusal.reason == Reason::ForcedOpen;
+                            let cause = if forced { Some(Cause::Override) } else { opened.get() };
+                            prop_assert_eq!(refusal.cause, cause);
+                            if refusal.reason == Reason::Open {
+                                prop_assert_eq!(refusal.retry_after, Some(model.until.since(now)));
+                            }
                         }
-                        Err(_) => {}
                     }
                 }
             }

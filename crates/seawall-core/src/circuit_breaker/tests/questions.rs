@@ -1,5 +1,7 @@
 //! What it is asked without being changed.
 
+use alloc::string::ToString;
+
 use super::*;
 
 #[test]
@@ -29,6 +31,35 @@ fn whether_it_would_admit_now_and_whether_later() {
     assert_eq!(breaker.ready_by(at(60), at(60)), Ok(()), "a place is free");
     breaker.force(Override::open("").lasting(SECOND), at(60));
     assert_eq!(breaker.ready_by(at(62), at(62)).unwrap_err().retry_after, Some(Duration::ZERO));
+}
+
+#[test]
+fn what_opened_it_until_it_closes() {
+    let told = |breaker: &mut CircuitBreaker, now| admit(breaker, at(now)).unwrap_err().to_string();
+    let mut breaker = opened();
+    assert_eq!(
+        told(&mut breaker, 59),
+        "circuit_breaker open (5 failures in a row), retry after 1.0s"
+    );
+    let [probe, ..] = [(); 3].map(|()| admit(&mut breaker, at(60)).unwrap());
+    assert_eq!(
+        told(&mut breaker, 60),
+        "circuit_breaker half-open, all probes out (5 failures in a row), retry after 1.0s"
+    );
+    end(&mut breaker, probe, Outcome::Failure, at(61));
+    assert_eq!(told(&mut breaker, 61), "circuit_breaker open (probe failed), retry after 60.0s");
+    let _hung = [(); 3].map(|()| admit(&mut breaker, at(121)).unwrap());
+    assert_eq!(
+        told(&mut breaker, 241),
+        "circuit_breaker open (probe did not end in time), retry after 60.0s"
+    );
+    breaker.force(Override::open("moving"), at(241));
+    assert_eq!(told(&mut breaker, 242), "circuit_breaker forced open (override)");
+    breaker.release(at(243));
+    for _ in 0..5 {
+        call(&mut breaker, Outcome::Failure, at(243));
+    }
+    assert_eq!(admit(&mut breaker, at(243)).unwrap_err().cause, Some(Cause::Failures(5)));
 }
 
 #[test]
