@@ -74,7 +74,8 @@ pub struct CircuitBreaker {
     /// Before this moment time alone changes nothing.
     due: Instant,
     epoch: u64,
-    /// Closed, not overruled, no rates: a success has nothing to do but end the row of failures.
+    /// Closed, not overruled, and slow calls are not looked for: whoever asks may go, and a success does little more than
+    /// end the row of failures.
     plain: bool,
     /// Places in the table of running calls.
     places: u8,

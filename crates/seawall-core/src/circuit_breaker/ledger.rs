@@ -95,6 +95,11 @@ impl Sum {
         }
     }
 
+    fn and(self, other: Self) -> Self {
+        let calls = self.calls.saturating_add(other.calls);
+        Self { bad: self.bad.saturating_add(other.bad).min(calls), calls }
+    }
+
     const fn remove(&mut self, bad: bool) {
         self.calls -= 1;
         self.bad -= bad as u32;
@@ -119,7 +124,8 @@ impl Ring {
         let (word, bit) = (self.next / u64::BITS, self.next % u64::BITS);
         let word = &mut self.bits[word as usize];
         *word = *word & !(1 << bit) | u64::from(bad) << bit;
-        self.next = (self.next + 1) % self.size;
+        let next = self.next + 1;
+        self.next = if next == self.size { 0 } else { next };
     }
 
     fn at(&self, n: u32) -> bool {
@@ -149,17 +155,21 @@ impl Slices {
     }
 
     fn sum(&self, now: Instant) -> Sum {
-        let kept = (SLICES as u64).saturating_sub(self.number(now) - self.newest);
+        let age = self.number(now) - self.newest;
+        if age == 0 {
+            return self.sums.into_iter().fold(Sum::default(), Sum::and);
+        }
+        let kept = (SLICES as u64).saturating_sub(age);
         let numbers = (0..kept).filter_map(|age| self.newest.checked_sub(age));
-        numbers.fold(Sum::default(), |all, number| {
-            let one = self.sums[(number % SLICES as u64) as usize];
-            let calls = all.calls.saturating_add(one.calls);
-            Sum { bad: all.bad.saturating_add(one.bad).min(calls), calls }
-        })
+        let slices = numbers.map(|number| self.sums[(number % SLICES as u64) as usize]);
+        slices.fold(Sum::default(), Sum::and)
     }
 
     fn number(&self, now: Instant) -> u64 {
-        (now.as_nanos() / self.width).max(self.newest)
+        let now = now.as_nanos();
+        // Mostly it is still the newest, and to divide costs more than everything else.
+        let end = self.newest.saturating_add(1).saturating_mul(self.width);
+        if now < end { self.newest } else { (now / self.width).max(self.newest) }
     }
 }
 

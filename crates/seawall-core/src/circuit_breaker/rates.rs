@@ -63,6 +63,17 @@ impl Rates {
         by_failures.or_else(|| self.too_many_slow(config, |slow| slow.sum(now)))
     }
 
+    /// As [`ended`](Self::ended), of a success where slow calls are not looked for.
+    #[inline]
+    pub(super) fn succeeded(
+        &mut self,
+        config: &CircuitBreakerConfig,
+        now: Instant,
+    ) -> Option<Cause> {
+        self.failure.as_mut()?.record(false, now);
+        self.too_many_failed(config, |failure| failure.sum(now))
+    }
+
     /// A call has run for `slow_after`; the cause to open if that reaches the share.
     pub(super) fn crossed(
         &mut self,

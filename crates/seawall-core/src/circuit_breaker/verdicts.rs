@@ -16,12 +16,13 @@ impl CircuitBreaker {
     /// The end of a call it admitted.
     #[inline]
     pub fn report(&mut self, permit: Permit, end: End, now: Instant) -> Option<Transition> {
-        // Closed stays closed; a success ends the row of failures.
+        // Closed stays closed, but for a share of failures; a success ends the row of them.
         if permit.epoch() == self.epoch && self.plain && end.outcome == Outcome::Success {
             self.failures = 0;
             self.successes += 1;
             self.last_success = now;
-            return None;
+            let cause = self.rates.as_mut()?.succeeded(&self.config, now)?;
+            return self.open(cause, now);
         }
         self.report_other(&permit, end, now)
     }
