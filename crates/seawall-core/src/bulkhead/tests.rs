@@ -7,6 +7,7 @@ mod proofs;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::{Pattern, Reason, Refusal, Ticket};
 use Priority::{Background, Critical, High, Low, Normal};
 
 const SECOND: Duration = Duration::from_secs(1);

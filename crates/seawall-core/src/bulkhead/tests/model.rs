@@ -4,6 +4,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::*;
+use crate::bulkhead::queue::State;
 
 /// What became of one who asked, in comparable form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
