@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
-use crate::{Cause, End, Outcome, Ratio, Reason};
+use crate::{Cause, End, Outcome, Ratio, Reason, Transition};
 
 mod exhaustive;
 mod ledger;
