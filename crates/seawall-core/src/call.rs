@@ -35,11 +35,14 @@
 //! - A failure that comes with the deadline is judged like an attempt without an answer: what the operation calls
 //!   inherits the deadline and gives up then, or a caller with 5 ms left would open the breaker for all.
 
+mod answering;
 mod attempt;
 mod cutting;
 mod protocol;
+mod questions;
 mod queueing;
 mod retrying;
+mod starting;
 mod state;
 mod visit;
 
@@ -51,10 +54,7 @@ use state::{Last, State};
 pub use visit::{Counts, Parts, Shared, Tally};
 use visit::{Entry, NotYet, Turn};
 
-use crate::{
-    End, Gate, Instant, Outcome, Pattern, Priority, Reason, Refusal, Retry, Stopped, Verdict,
-    plan::LATE_AFTER_MAX, time::nanos,
-};
+use crate::{Gate, Instant, Outcome, Pattern, Priority, Reason, Refusal, Retry};
 
 /// One call. Owned by its driver; borrows nothing.
 #[derive(Debug)]
@@ -266,222 +266,6 @@ impl<P: Copy + PartialEq> Call<P> {
             parts.counts.calls.end(outcome);
         });
     }
-
-    /// When the driver must tell [`Event::Tick`] if nothing else happens first. Takes no lock; asked only when
-    /// the operation is pending.
-    #[inline]
-    #[must_use]
-    pub fn wake_at(&self) -> Instant {
-        match &self.state {
-            State::Running(running) => running.due(self.give_up_at),
-            State::Waiting { wait, .. } => wait.until,
-            State::Queued { turn, .. } => turn.until.min(self.give_up_at),
-            State::Streaming(Stream { open: Some((_, good_at)), .. }) => *good_at,
-            State::Fresh
-            | State::Refused(_)
-            | State::Cutting { .. }
-            | State::Streaming(_)
-            | State::Over => Instant::NEVER,
-        }
-    }
-
-    /// The line it waits in, and its place there, as of [`Ticket::place`](crate::Ticket::place): where whoever calls
-    /// it up finds its waker.
-    #[inline]
-    #[must_use]
-    pub const fn queued(&self) -> Option<(Line, usize)> {
-        match &self.state {
-            State::Queued { turn, .. } => Some((turn.line, turn.ticket.place())),
-            _ => None,
-        }
-    }
-
-    /// Whether nothing is left to do: not begun, or over to the last byte.
-    #[inline]
-    #[must_use]
-    pub const fn is_over(&self) -> bool {
-        matches!(self.state, State::Fresh | State::Refused(_) | State::Over)
-    }
-
-    /// Whether it has not begun.
-    #[inline]
-    #[must_use]
-    pub const fn is_fresh(&self) -> bool {
-        matches!(self.state, State::Fresh)
-    }
-
-    /// Why it was refused; `None` if it was not, or only after an attempt had run.
-    #[inline]
-    #[must_use]
-    pub const fn refusal(&self) -> Option<&Refusal> {
-        match &self.state {
-            State::Refused(refusal) => Some(refusal),
-            _ => None,
-        }
-    }
-
-    /// When it began; the origin before that.
-    #[inline]
-    #[must_use]
-    pub const fn begun(&self) -> Instant {
-        self.begun
-    }
-
-    /// When the attempt that runs started; `None` if none runs.
-    #[must_use]
-    pub const fn started(&self) -> Option<Instant> {
-        match &self.state {
-            State::Running(running) | State::Cutting { cut: Cut::Running(running), .. } => {
-                Some(running.started)
-            }
-            State::Cutting { cut: Cut::Judged { started, .. }, .. } => Some(*started),
-            _ => None,
-        }
-    }
-
-    /// When the whole call must have ended.
-    #[inline]
-    #[must_use]
-    pub const fn give_up_at(&self) -> Instant {
-        self.give_up_at
-    }
-
-    /// The number of the attempt that runs or ran last, counted from 1; 0 before the first.
-    #[inline]
-    #[must_use]
-    pub const fn attempt(&self) -> u8 {
-        self.attempt
-    }
-
-    /// Where this attempt was sent, if it is one of the last four.
-    #[inline]
-    #[must_use]
-    pub fn picked(&self, attempt: u8) -> Option<P> {
-        let age = self.attempt.checked_sub(attempt)?;
-        (attempt > 0 && usize::from(age) < PICKS_KEPT)
-            .then(|| self.picks[usize::from(attempt - 1) % PICKS_KEPT])
-            .flatten()
-    }
-
-    /// Asks for leave and starts the next attempt, which may wait in line until `by`.
-    #[inline(always)]
-    fn start<G: Gate<Pick = P>>(
-        &mut self,
-        parts: &mut Parts<'_, G>,
-        by: Instant,
-        now: Instant,
-        draw: impl FnOnce() -> crate::Draw,
-    ) -> Result<Action, NotYet> {
-        let entry = parts.admit(&self.picks, self.priority, by, now, draw)?;
-        Ok(self.run(parts, entry, now))
-    }
-
-    /// An attempt with all it needs.
-    #[inline(always)]
-    fn run<G: Gate<Pick = P>>(
-        &mut self,
-        parts: &Parts<'_, G>,
-        entry: Entry<P>,
-        now: Instant,
-    ) -> Action {
-        let plan = parts.plan;
-        self.picks[usize::from(self.attempt) % PICKS_KEPT] = Some(entry.pick);
-        self.attempt += 1;
-        let max_run = parts.bulkhead.as_ref().and_then(|bulkhead| bulkhead.max_run());
-        let hard = parts.cap().map_or(Instant::NEVER, |limit| now + limit);
-        let hard = max_run.map_or(hard, |limit| hard.min(now + limit));
-        let soft = match parts.learned() {
-            Some(limit) if plan.cuts_by_learned() => {
-                // A callee that comes back is slower than the one that was learned.
-                if entry.permit.is_probe() {
-                    now + limit.saturating_mul(PROBE_PATIENCE)
-                } else {
-                    now + limit
-                }
-            }
-            _ => Instant::NEVER,
-        };
-        self.state =
-            State::Running(Running { entry, started: now, from: now, hard, soft, moved: false });
-        Action::Start { attempt: self.attempt }
-    }
-
-    #[inline]
-    fn answered<S>(
-        &mut self,
-        shared: &S,
-        running: Running<P>,
-        verdict: &Verdict,
-        now: Instant,
-    ) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let took = running.took(shared.owed_since(), now);
-        shared.visit(now, |mut parts| {
-            parts.counts.overran += u64::from(now > running.hard.min(self.give_up_at));
-            let outcome = running.blame(&parts, verdict.outcome, took, self.give_up_at, now);
-            running.end_answered(&mut parts, outcome, took, now);
-            if verdict.outcome == Outcome::Success {
-                parts.counts.calls.succeeded += 1;
-                if self.attempt > 1 {
-                    parts.counts.false_timeouts += self.was_cut_wrongly(took);
-                }
-            }
-        });
-        if verdict.outcome == Outcome::Success {
-            self.done(Stopped::Succeeded)
-        } else {
-            self.follow(shared, verdict, now)
-        }
-    }
-
-    fn head<S>(&mut self, shared: &S, running: Running<P>, verdict: Verdict, now: Instant) -> Action
-    where
-        S: Shared<Gate: Gate<Pick = P>>,
-    {
-        let repeatable = shared.can_repeat();
-        let owed = running.took(shared.owed_since(), now);
-        let took = owed.unwrap_or_default();
-        shared.visit(now, |mut parts| {
-            let late_after = running.late_after(&parts);
-            let started = running.started;
-            let outcome = running.blame(&parts, verdict.outcome, owed, self.give_up_at, now);
-            let Entry { pick, permit, place } = running.entry;
-            let (open, stopped) = if outcome == Outcome::Success {
-                let good_at = now + late_after.max(LATE_AFTER_MAX);
-                if owed.is_some() {
-                    parts.learn(pick, took, now);
-                }
-                parts.counts.false_timeouts += self.was_cut_wrongly(owed);
-                parts.gate.flows(pick, &permit, good_at);
-                (Some((permit, good_at)), Stopped::Succeeded)
-            } else {
-                parts.judge(pick, permit, End::new(outcome, took), now);
-                match self.grant(&mut parts, shared, &verdict, repeatable, None, now) {
-                    Ok(wait) => {
-                        parts.leave(pick, place, outcome, now.since(started));
-                        return self.pause(wait, Last::Answered(outcome));
-                    }
-                    Err(stopped) => (None, stopped),
-                }
-            };
-            self.state = State::Streaming(Stream { pick, place, started, open, outcome, took });
-            self.done(stopped)
-        })
-    }
-
-    /// 1 if a success that took this long shows that an attempt before it was cut too early.
-    #[inline]
-    fn was_cut_wrongly(&self, took: Option<Duration>) -> u64 {
-        let cut = self.cut_after_nanos != 0;
-        u64::from(cut && took.is_some_and(|took| nanos(took) > self.cut_after_nanos))
-    }
-
-    #[inline]
-    const fn done(&self, stopped: Stopped) -> Action {
-        Action::Done(Finish::Answer { attempt: self.attempt, stopped })
-    }
 }
 
 /// Five milliseconds: five times the grain of common timers, well below any limit worth setting.
@@ -489,9 +273,6 @@ pub const WAKE_LATE: Duration = Duration::from_millis(5);
 /// Whatever the operation calls ends with the deadline too, by a timer of its own: a millisecond, the grain of common
 /// timers, tells that from a failure that only came late.
 const DEADLINE_GRAIN: Duration = Duration::from_millis(1);
-/// How many learned limits a probe may take: caches are cold and connections gone, and a probe that is cut opens
-/// the breaker for another period. Four is two doublings of the latency, still far below any deadline.
-const PROBE_PATIENCE: u32 = 4;
 /// Endpoints a call remembers having tried.
 const PICKS_KEPT: usize = 4;
 

@@ -9,8 +9,8 @@ use super::*;
 
 use crate::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Draw, Draws,
-    EventRing, Phase, Picker, Plan, RateLimiter, Ratio, Retry, RetryBudget, RetryConfig,
-    TimeoutConfig,
+    End, EventRing, Phase, Picker, Plan, RateLimiter, Ratio, Retry, RetryBudget, RetryConfig,
+    Stopped, TimeoutConfig, Verdict,
 };
 
 mod each_attempt;
