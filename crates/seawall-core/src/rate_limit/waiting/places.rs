@@ -35,7 +35,7 @@ pub(in crate::rate_limit) struct Place {
 impl Waiting {
     /// An empty line of that era.
     pub(in crate::rate_limit) fn new(era: u32) -> Self {
-        Self { entered: before_all(era), ..Self::default() }
+        Self { entered: first_place(era) as u64, ..Self::default() }
     }
 
     pub(in crate::rate_limit) fn len(&self) -> usize {
@@ -113,7 +113,7 @@ impl Waiting {
     /// Whether the one with this ticket's place sleeps on: it is of this line, which is of that era, and has not been
     /// called up.
     pub(in crate::rate_limit) fn sleeps(&self, place: usize, era: u32) -> bool {
-        let before = before_all(era);
+        let before = first_place(era) as u64;
         let nth = (place as u64).wrapping_sub(before + 1) & u64::from(!MARK);
         nth < self.entered.saturating_sub(before)
             && !self.first.is_some_and(|first| self.called && first.ticket().place() == place)
@@ -144,11 +144,6 @@ impl Place {
         (low & MARK != 0)
             .then(|| Self { class, number: u64::from(high) << 31 | u64::from(low & !MARK) })
     }
-}
-
-/// The number before the first of an era: the era above what a place shows, and where its places begin.
-const fn before_all(era: u32) -> u64 {
-    ((era & u32::MAX >> CLASS_BITS) as u64) << 31 | first_place(era) as u64
 }
 
 /// Tells places in this line from those of a shaper.
