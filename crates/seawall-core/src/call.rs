@@ -37,22 +37,28 @@
 
 mod answering;
 mod attempt;
+mod counts;
 mod cutting;
+mod parts;
 mod protocol;
 mod questions;
 mod queueing;
 mod retrying;
+mod shared;
 mod starting;
 mod state;
-mod visit;
+mod turn;
 
 use core::{mem, time::Duration};
 
 use attempt::{Cut, Running, Stream, close_stream};
+pub use counts::{Counts, Tally};
+use parts::Entry;
+pub use parts::Parts;
 pub use protocol::{Action, Ask, Event, Finish, Limit, Line, Repeat};
+pub use shared::Shared;
 use state::{Last, State};
-pub use visit::{Counts, Parts, Shared, Tally};
-use visit::{Entry, NotYet, Turn};
+use turn::{Come, NotYet, Turn};
 
 use crate::{Gate, Instant, Outcome, Pattern, Priority, Reason, Refusal, Retry};
 

@@ -4,7 +4,7 @@ use core::{mem, time::Duration};
 
 use crate::{
     End, Gate, Instant, Outcome, Permit,
-    call::visit::{Entry, Parts, Shared},
+    call::{Entry, Parts, Shared},
 };
 
 #[derive(Debug)]

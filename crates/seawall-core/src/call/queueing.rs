@@ -13,11 +13,7 @@ use core::time::Duration;
 
 use crate::{
     Cause, Gate, Instant, Pattern, Permit, Reason, Refusal, Stopped,
-    call::{
-        Action, Call, Finish, Last, Parts, Shared, State,
-        attempt::Wait,
-        visit::{Come, NotYet, Turn},
-    },
+    call::{Action, Call, Come, Finish, Last, NotYet, Parts, Shared, State, Turn, attempt::Wait},
 };
 
 impl<P: Copy + PartialEq> Call<P> {

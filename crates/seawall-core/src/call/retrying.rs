@@ -10,11 +10,7 @@ use core::time::Duration;
 
 use crate::{
     Gate, Instant, Pattern, Reason, Refusal, Stopped, Verdict,
-    call::{
-        Action, Call, Last, Parts, Repeat, Shared, State,
-        attempt::Wait,
-        visit::{Entry, NotYet},
-    },
+    call::{Action, Call, Entry, Last, NotYet, Parts, Repeat, Shared, State, attempt::Wait},
     time::nanos,
 };
 
