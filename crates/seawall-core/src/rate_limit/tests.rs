@@ -5,7 +5,7 @@ use alloc::{boxed::Box, collections::BTreeSet, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Ratio;
+use crate::{Ratio, Ticket};
 
 mod joining;
 mod questions;
