@@ -191,10 +191,10 @@ impl<S: Driven> Guard<S> {
 
     /// Runs the operation's own code, under the call's deadline.
     #[inline]
-    pub(crate) fn watched<R>(&mut self, code: impl FnOnce(&S) -> R) -> R {
+    pub(crate) fn watched<R>(&mut self, code: impl FnOnce(&Self) -> R) -> R {
         let _entered = enter(self.shared.clock(), self.call.give_up_at());
         self.in_operation = true;
-        let result = code(&self.shared);
+        let result = code(self);
         self.in_operation = false;
         result
     }

@@ -118,16 +118,16 @@ where
             // Polled again after its end, it has nothing more to say.
             let Some(guard) = this.guard else { return Poll::Pending };
             let (operation, mut future) = (this.operation, this.future);
-            let attempt = starts.take().map(|now| guard.attempt(now));
+            let starts_now = starts.take();
             // All of the operation's own code in one go: to watch over it costs something.
-            let answered = guard.watched(|shared| {
-                if let Some(attempt) = attempt {
-                    future.set(Some(operation(attempt)));
+            let answered = guard.watched(|guard| {
+                if let Some(now) = starts_now {
+                    future.set(Some(operation(guard.attempt(now))));
                 }
                 let Poll::Ready(answer) = future.as_mut().as_pin_mut()?.poll(cx) else {
                     return None;
                 };
-                let now = shared.clock().now();
+                let now = guard.clock().now();
                 future.set(None);
                 Some((answer, now))
             });
