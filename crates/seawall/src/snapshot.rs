@@ -3,19 +3,26 @@
 //! Read from the machines at one moment, elapsed time applied. Keys carry the guide's unit suffixes
 //! (`latency_ms`, `utilization_percent`); configuration fields and Rust names elsewhere do not.
 
+mod bulkhead;
 mod calls;
-mod patterns;
+mod circuit_breaker;
+mod rate_limit;
+mod retry;
+mod timeout;
 mod timestamp;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use seawall_core::Ratio;
+
 use self::timestamp::timestamp;
 pub use self::{
+    bulkhead::{BulkheadStats, ByClass},
     calls::{CallStats, EndpointStats, PerKeyStats, TallyStats},
-    patterns::{
-        BulkheadStats, ByClass, CircuitBreakerStats, EndedStats, KeyStats, OverrideStats,
-        RateLimiterStats, RetryStats, TimeoutStats,
-    },
+    circuit_breaker::{CircuitBreakerStats, EndedStats, OverrideStats},
+    rate_limit::{KeyStats, RateLimiterStats},
+    retry::RetryStats,
+    timeout::TimeoutStats,
 };
 use crate::Clock;
 
@@ -64,6 +71,11 @@ fn millis(duration: Duration) -> f64 {
 /// 0 of nothing.
 fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// Exact where a factor times a hundred would not be: 0.35 is 35, not 35.00000000000001.
+fn in_percent(ratio: Ratio) -> f64 {
+    f64::from(ratio.ppm()) / f64::from(Ratio::percent(1).ppm())
 }
 
 #[cfg(test)]
