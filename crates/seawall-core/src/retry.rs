@@ -8,7 +8,7 @@
 //! The first no in that row is why nothing followed, and it is kept ([`Stopped`]): "the dependency is down" and
 //! "we stopped asking" are different pages of the night's work.
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use crate::{
     Backoff, Draw, Invalid, Jitter, Outcome, Ratio, Refusal, Strategy, Verdict, invalid::first,
@@ -169,6 +169,22 @@ pub enum Stopped {
     Deadline,
     /// A machine refused: the retry budget, the breaker, the bulkhead.
     Refused(Refusal),
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::Succeeded => "succeeded",
+            Self::NoRetry => "no retry is set",
+            Self::NotRetryable => "it would end the same way",
+            Self::NotRepeatable => "must not be repeated",
+            Self::MaxRetries => "all retries are used",
+            Self::MaxElapsed => "max_elapsed has passed",
+            Self::Deadline => "no time before the deadline",
+            Self::Refused(refusal) => return refusal.fmt(f),
+        };
+        f.write_str(words)
+    }
 }
 
 /// Five minutes, as Envoy and linkerd cap it: no callee may silence a caller for longer by one answer.

@@ -198,6 +198,10 @@ impl Driven for RouteCall {
     fn forget(&self, line: Line, place: usize) {
         self.route.upstream.shell.forget(self.route.view, line, place);
     }
+
+    fn teller(&self) -> Option<&Teller> {
+        Some(self.route.upstream.shell.teller())
+    }
 }
 
 impl Observed for Upstream {

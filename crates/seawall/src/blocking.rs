@@ -8,7 +8,7 @@ use std::sync::Arc;
 use seawall_core::{Action, Event, Gate, Outcome};
 
 use crate::{
-    Attempt, Attempted, Classify, Driven, Ended, History, clock::Parker, guard::Guard, run::Ending,
+    Attempt, Classify, Driven, Ended, clock::Parker, guard::Guard, observe::Trail, run::Ending,
 };
 
 /// Runs an operation to its end on this thread.
@@ -26,20 +26,20 @@ where
     let begun = guard.clock().now();
     let mut now = begun;
     let mut answer = None;
-    let mut history = History::default();
+    let mut trail = Trail::default();
     let mut action = guard.begin(now);
     loop {
         action = match action {
             Action::Start { attempt } => {
                 let started = now;
+                trail.retried(now);
                 let running = guard.attempt(started);
                 let answered = guard.watched(|_| operation(running));
                 now = guard.clock().now();
                 let verdict = classify.classify(&answered);
                 if verdict.outcome != Outcome::Success {
                     let ended = Ended::Answered(verdict.outcome);
-                    let attempted = Attempted::new(attempt, begun, started, now, ended);
-                    history.push(attempted.after(verdict.retry_after));
+                    trail.push(&guard, ended, verdict.retry_after, started, now);
                 }
                 answer = Some(answered);
                 guard.on(Event::Ended { attempt, verdict }, now)
@@ -52,6 +52,7 @@ where
             // Only a running operation is cancelled, and none runs while this loop decides.
             Action::Cancel { attempt, .. } => guard.on(Event::Cancelled { attempt }, now),
             Action::Done(finish) => {
+                let history = trail.end(finish);
                 return Ending { answer, finish, history, took: now.since(begun) };
             }
         };

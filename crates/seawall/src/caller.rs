@@ -244,12 +244,9 @@ impl<S: Protection, T, E> Door<&S, T, E> for Reporting {
 
     fn ended(guard: &mut Option<Guard<&S>>, ending: Ending<T, E>) -> Poll<Self::Out> {
         let Some(guard) = guard.as_ref() else { return Poll::Pending };
-        let history = match ending.finish {
-            Finish::Answer { stopped, .. } | Finish::TimedOut { stopped, .. } => {
-                ending.history.clone().close(stopped)
-            }
-            Finish::Refused(_) => History::default(),
-        };
+        let stopped = ending.finish.stopped();
+        let history = stopped.map(|stopped| ending.history.clone().close(stopped));
+        let history = history.unwrap_or_default();
         let report = Report { attempts: guard.call().attempt(), history, took: ending.took };
         Poll::Ready((answer(*guard.shared(), ending), report))
     }

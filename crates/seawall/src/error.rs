@@ -128,11 +128,11 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
 
 /// The attempts of one call that did not succeed, and why no other followed the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History(Option<Box<Tried>>);
+pub struct History(Option<Box<Record>>);
 
 /// Boxed, so that a call which succeeds carries one word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Tried {
+struct Record {
     attempts: Vec<Attempted>,
     stopped: Option<Stopped>,
 }
@@ -179,6 +179,17 @@ pub enum Ended {
     Answered(Outcome),
     /// Cut by this limit.
     Cut(Limit),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(Outcome::Success) => f.write_str("succeeded"),
+            Self::Answered(Outcome::Failure) => f.write_str("failed"),
+            Self::Answered(Outcome::Ignored) => f.write_str("counted for nothing"),
+            Self::Cut(limit) => write!(f, "cut by its {limit}"),
+        }
+    }
 }
 
 impl History {

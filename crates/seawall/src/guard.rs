@@ -15,7 +15,7 @@ use std::{
 use seawall_core::{Action, Ask, Call, Event, Gate, Instant, Line, Permit, Shared, Verdict};
 
 use crate::{
-    Attempt, Clock, Deadline, StepLimits,
+    Attempt, Clock, Deadline, StepLimits, Teller,
     clock::{Parker, Timer},
     deadline::{enter, inherited},
 };
@@ -37,6 +37,16 @@ pub trait Driven: Shared {
     fn limits(&self) -> StepLimits {
         StepLimits::NONE
     }
+
+    /// Who tells of attempts that did not succeed. Default nobody.
+    fn teller(&self) -> Option<&Teller> {
+        None
+    }
+
+    /// Whose calls these are, where there are several keys; asked when there is something to tell. Default nobody's.
+    fn whose(&self) -> Option<Arc<str>> {
+        None
+    }
 }
 
 impl<S: Driven> Driven for &S {
@@ -56,6 +66,14 @@ impl<S: Driven> Driven for &S {
     #[inline]
     fn limits(&self) -> StepLimits {
         (**self).limits()
+    }
+
+    fn teller(&self) -> Option<&Teller> {
+        (**self).teller()
+    }
+
+    fn whose(&self) -> Option<Arc<str>> {
+        (**self).whose()
     }
 }
 

@@ -13,7 +13,7 @@
 //!             shared    parts that are others' too  per_key    a policy for each key
 //!             shell     behind a short mutex  keyed      one machine for each key, bounded
 //!             clock     now, and waiting for later
-//!   seeing    registry  all by name           snapshot   statistics      observe   transitions
+//!   seeing    registry  all by name           snapshot   statistics      observe   transitions, attempts
 //!   settings  policy_config                   origin     where each came from
 //!             name      what one may be called   invalids  all that makes no sense, and whose
 //!             config    from files (feature `config`)
@@ -141,7 +141,7 @@ pub use error::{Attempted, Ended, Error, History, Refused, TimedOut};
 pub use guard::{Driven, Held};
 pub use invalids::Invalids;
 pub use keyed::{Keyed, KeyedCell, KeyedSnapshot};
-pub use observe::{Change, Events, Heard, Stream, Teller};
+pub use observe::{Change, Events, Followed, Heard, Stream, Teller, Tried};
 pub use origin::{Origin, Origins};
 pub use per_key::{AnyKey, Key, PerKey, PerKeyBuilder, PerKeySnapshot};
 pub use policy::{Policy, PolicyMachines};

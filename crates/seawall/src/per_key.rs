@@ -163,7 +163,8 @@ impl<K: AnyKey> PerKey<K> {
         })
     }
 
-    /// Transitions from now on, each with the key it is about.
+    /// Transitions from now on, each with the key it is about. Attempts that did not succeed too,
+    /// if that is [asked for](Events::with_attempts).
     #[must_use]
     pub fn events(&self) -> Events {
         self.0.stream.listen()

@@ -228,7 +228,8 @@ impl Policy {
         self.with_breaker(CircuitBreaker::release);
     }
 
-    /// Transitions from now on; those of a shared breaker are told by its handle.
+    /// Transitions from now on; those of a shared breaker are told by its handle. Attempts that did not succeed too,
+    /// if that is [asked for](Events::with_attempts).
     #[must_use]
     pub fn events(&self) -> Events {
         self.0.stream.listen()

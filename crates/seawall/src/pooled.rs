@@ -27,8 +27,8 @@ use seawall_core::{Action, Draw, Event, Instant, Line, Outcome, Parts, Permit, S
 pub use self::pool::PoolSnapshot;
 pub(crate) use self::pool::{Job, Pool};
 use crate::{
-    Attempted, Classify, Clock, Deadline, Driven, Ended, History, Protection, StepLimits,
-    clock::Parker, guard::Guard, run::Ending,
+    Classify, Clock, Deadline, Driven, Ended, Protection, StepLimits, Teller, clock::Parker,
+    guard::Guard, observe::Trail, run::Ending,
 };
 
 /// Runs an operation to its end on the policy's threads; the caller's thread waits.
@@ -50,13 +50,14 @@ where
     let begun = guard.clock().now();
     let (mut now, mut started) = (begun, begun);
     let mut answer = None;
-    let mut history = History::default();
+    let mut trail = Trail::default();
     let mut sent: Option<Sent<T, E, S>> = None;
     let mut action = guard.begin(now);
     loop {
         action = match action {
             Action::Start { .. } => {
                 (started, answer) = (now, None);
+                trail.retried(now);
                 sent = Some(Sent::new(guard.shared().shared, guard.deadline(), &operation, &waker));
                 Action::Wait
             }
@@ -74,8 +75,7 @@ where
                     let attempt = guard.call().attempt();
                     if verdict.outcome != Outcome::Success {
                         let ended = Ended::Answered(verdict.outcome);
-                        let attempted = Attempted::new(attempt, begun, started, now, ended);
-                        history.push(attempted.after(verdict.retry_after));
+                        trail.push(&guard, ended, verdict.retry_after, started, now);
                     }
                     answer = Some(answered);
                     guard.on(Event::Ended { attempt, verdict }, now)
@@ -91,10 +91,11 @@ where
                 if let Some(sent) = sent.take() {
                     sent.leave(&mut guard);
                 }
-                history.push(Attempted::new(attempt, begun, started, now, Ended::Cut(limit)));
+                trail.push(&guard, Ended::Cut(limit), None, started, now);
                 guard.on(Event::Cancelled { attempt }, now)
             }
             Action::Done(finish) => {
+                let history = trail.end(finish);
                 return Ending { answer, finish, history, took: now.since(begun) };
             }
         };
@@ -253,6 +254,14 @@ impl<S: Protection> Driven for Pooled<'_, S> {
 
     fn limits(&self) -> StepLimits {
         self.shared.limits()
+    }
+
+    fn teller(&self) -> Option<&Teller> {
+        self.shared.teller()
+    }
+
+    fn whose(&self) -> Option<Arc<str>> {
+        self.shared.whose()
     }
 }
 

@@ -189,7 +189,8 @@ impl Registry {
         snapshot
     }
 
-    /// Transitions of everything in it, from now on.
+    /// Transitions of everything in it, from now on. Attempts that did not succeed too,
+    /// if that is [asked for](Events::with_attempts).
     #[must_use]
     pub fn events(&self) -> Events {
         self.0.stream.listen()

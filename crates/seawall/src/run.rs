@@ -15,7 +15,6 @@ mod door;
 use std::{
     future::Future,
     marker::PhantomData,
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -27,7 +26,7 @@ use seawall_core::{Action, Event, Gate, Instant, Outcome, Verdict};
 pub(crate) use self::door::{Door, Holding};
 pub use self::door::{Ending, run_held};
 
-use crate::{Attempt, Attempted, Classify, Driven, Ended, History, clock::Timer, guard::Guard};
+use crate::{Attempt, Classify, Driven, Ended, clock::Timer, guard::Guard, observe::Trail};
 
 /// Runs an operation to its end, or to the head of its answer if `D` holds on to the call.
 #[inline]
@@ -71,13 +70,13 @@ pin_project! {
         #[pin]
         timer: Timer,
         answer: Option<Result<T, E>>,
-        history: History,
+        trail: Trail,
     }
 }
 
 impl<T, E> Default for Later<T, E> {
     fn default() -> Self {
-        Self { timer: Timer::default(), answer: None, history: History::default() }
+        Self { timer: Timer::default(), answer: None, trail: Trail::default() }
     }
 }
 
@@ -212,7 +211,9 @@ where
         loop {
             action = match action {
                 Action::Start { .. } => {
-                    *self.later().answer = None;
+                    let later = self.later();
+                    *later.answer = None;
+                    later.trail.retried(now);
                     return Next::Go(Some(now));
                 }
                 Action::Wait => return Next::Go(None),
@@ -227,7 +228,7 @@ where
                 Action::Done(finish) => {
                     let this = self.project();
                     let later = later(this.later);
-                    let (answer, history) = (later.answer.take(), mem::take(later.history));
+                    let (answer, history) = (later.answer.take(), later.trail.end(finish));
                     let took = this.guard.as_ref().map(|guard| now.since(guard.call().begun()));
                     let took = took.unwrap_or_default();
                     let ending = Ending { answer, finish, history, took };
@@ -241,10 +242,8 @@ where
     fn note(self: Pin<&mut Self>, ended: Ended, retry_after: Option<Duration>, now: Instant) {
         let this = self.project();
         if let Some(guard) = this.guard {
-            let call = guard.call();
-            let started = call.started().unwrap_or(now);
-            let attempted = Attempted::new(call.attempt(), call.begun(), started, now, ended);
-            later(this.later).history.push(attempted.after(retry_after));
+            let started = guard.call().started().unwrap_or(now);
+            later(this.later).trail.push(guard, ended, retry_after, started, now);
         }
     }
 

@@ -67,6 +67,12 @@ impl<M: Machines> Shell<M> {
         Self { inside, teller, seed, drawn: AtomicU64::new(0) }
     }
 
+    /// Who tells what happens here.
+    #[must_use]
+    pub const fn teller(&self) -> &Teller {
+        &self.teller
+    }
+
     /// One random number.
     #[inline]
     pub fn draw(&self) -> Draw {

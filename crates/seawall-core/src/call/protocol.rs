@@ -119,6 +119,17 @@ pub enum Finish {
     },
 }
 
+impl Finish {
+    /// Why no other attempt followed the last; `None` if nothing ran.
+    #[must_use]
+    pub const fn stopped(&self) -> Option<Stopped> {
+        match self {
+            Self::Answer { stopped, .. } | Self::TimedOut { stopped, .. } => Some(*stopped),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
 /// A line in which a call waits for its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "who keeps the wakers of the waiting has one for each")]

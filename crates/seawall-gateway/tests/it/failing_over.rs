@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use seawall::Ratio;
+use seawall::{Followed, Heard, Ratio};
 use tokio::task::JoinSet;
 
-use crate::kit::{Act, Client, Proxy, Reads, Step, Upstream, refusing, until};
+use crate::kit::{Act, Client, Proxy, Reads, Step, Upstream, refusing, until, within};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -116,6 +116,24 @@ async fn a_dead_upstream_is_left_alone_until_the_moment_named_and_recovers_witho
     until("three good probes close it", || proxy.breaker(addr).state == "closed").await;
     drop(client);
     proxy.leaves_nothing(&[&upstream]).await;
+}
+
+#[tokio::test]
+async fn each_attempt_that_failed_is_told_with_its_endpoint_and_what_followed() {
+    let dead = refusing();
+    let sound = Upstream::start([Act::ok("hi")]).await;
+    let proxy = Proxy::start(&[dead.addr, sound.addr]).await;
+    let mut events = proxy.events();
+    let mut client = Client::connect(proxy.addr).await;
+    assert!(client.ask(GET).await.ends_with("\r\n\r\nhi"), "no client hears of it");
+    let Some(Heard::Attempt(tried)) = within("the attempt", events.next()).await else {
+        panic!("nothing else has happened")
+    };
+    assert_eq!(tried.endpoint.as_deref(), Some(&*dead.addr.to_string()));
+    assert_eq!((&*tried.name, tried.attempted.number), ("default", 1));
+    assert!(matches!(tried.followed, Followed::Retried(_)), "{tried}");
+    drop(client);
+    proxy.leaves_nothing(&[&sound]).await;
 }
 
 #[tokio::test]

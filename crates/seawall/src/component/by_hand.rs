@@ -16,12 +16,15 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use seawall_core::{Action, Ask, Event, Finish, Pattern, Priority, Reason, Refusal, Verdict};
+use seawall_core::{
+    Action, Ask, Event, Finish, Outcome, Pattern, Priority, Reason, Refusal, Verdict,
+};
 
 use crate::{
-    Policy, Refused,
+    Attempted, Ended, Policy, Refused,
     clock::{Parker, Timer},
     guard::Guard,
+    observe::Untold,
 };
 
 /// A call that was let through.
@@ -38,10 +41,18 @@ pub(super) fn begin(policy: &Policy, ask: Ask) -> Result<Begun, Refused> {
 
 /// Says how the caller's own code went.
 pub(super) fn end(begun: &mut Begun, verdict: Verdict) {
-    let event = Event::Ended { attempt: begun.call().attempt(), verdict };
+    let call = begun.call();
+    let (attempt, ended) = (call.attempt(), Ended::Answered(verdict.outcome));
     let now = begun.clock().now();
+    let started = call.started().unwrap_or(now);
+    let failed = verdict.outcome != Outcome::Success;
+    let attempted = failed.then(|| Attempted::new(attempt, call.begun(), started, now, ended));
+    let untold = attempted.and_then(|attempted| Untold::new(begun, attempted));
     // Nothing follows: a component that is driven by hand does not retry.
-    let _ = begun.on(event, now);
+    let action = begun.on(Event::Ended { attempt, verdict }, now);
+    if let (Some(untold), Action::Done(finish)) = (untold, action) {
+        untold.ended(finish);
+    }
 }
 
 /// A call, and what it has to do first.

@@ -67,7 +67,8 @@ impl CircuitBreaker {
         self.0.release();
     }
 
-    /// Transitions from now on.
+    /// Transitions from now on. Attempts that did not succeed too,
+    /// if that is [asked for](Events::with_attempts).
     #[must_use]
     pub fn events(&self) -> Events {
         self.0.events()

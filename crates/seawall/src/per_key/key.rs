@@ -12,8 +12,8 @@ use seawall_core::{CircuitBreaker, Draw, Instant, Line, Parts, Phase, Shared, Tr
 
 use super::{Inner, machines::KeyedMachines};
 use crate::{
-    Attempt, Caller, Clock, Driven, Error, Held, Plain, Protection, StepLimits, Typed,
-    keyed::OVERFLOW, pooled::Job,
+    Attempt, Caller, Clock, Driven, Error, Held, Machines, Plain, Protection, StepLimits, Teller,
+    Typed, keyed::OVERFLOW, pooled::Job,
 };
 
 /// What a key can be. Written out in events, so one that is a secret should be of a type that does not print it.
@@ -199,6 +199,14 @@ impl<K: AnyKey> Driven for Key<K> {
     #[inline]
     fn limits(&self) -> StepLimits {
         self.shared.limits.now()
+    }
+
+    fn teller(&self) -> Option<&Teller> {
+        Some(self.shared.shell.teller())
+    }
+
+    fn whose(&self) -> Option<Arc<str>> {
+        self.shared.shell.read(|machines| machines.whose(self.place))
     }
 }
 

@@ -6,7 +6,10 @@ use std::{sync::Arc, task::Waker};
 use seawall_core::{CircuitBreaker, Draw, Instant, Line, Parts, Shared};
 
 use super::{Policy, PolicyMachines};
-use crate::{Clock, Driven, attempt::StepLimits, caller::Protection, pooled::Job, shell::spread};
+use crate::{
+    Clock, Driven, attempt::StepLimits, caller::Protection, observe::Teller, pooled::Job,
+    shell::spread,
+};
 
 impl Shared for Policy {
     type Gate = Option<CircuitBreaker>;
@@ -50,6 +53,10 @@ impl Driven for Policy {
     #[inline]
     fn limits(&self) -> StepLimits {
         self.whose(|shared| shared.timeout.as_ref()).0.limits.now()
+    }
+
+    fn teller(&self) -> Option<&Teller> {
+        Some(self.0.shell.teller())
     }
 }
 

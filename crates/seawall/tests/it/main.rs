@@ -4,6 +4,7 @@
 //! it ([`world`]), so nothing sleeps and every run of a test is the same run.
 
 mod allocator;
+mod attempts;
 mod blocking;
 mod by_name;
 mod cancelling;

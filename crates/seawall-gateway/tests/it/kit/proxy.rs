@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use seawall::{
-    Registry,
+    Events, Registry,
     snapshot::{CallStats, CircuitBreakerStats, EndpointStats, RateLimiterStats},
 };
 use seawall_gateway::{Config, Gateway};
@@ -71,6 +71,11 @@ impl Proxy {
     /// Waits for what the counts must become.
     pub(crate) async fn counted(&self, what: &str, reached: impl Fn(&CallStats) -> bool) {
         until(what, || reached(&self.counts())).await;
+    }
+
+    /// What happens from now on, attempts that did not succeed included.
+    pub(crate) fn events(&self) -> Events {
+        self.registry.events().with_attempts()
     }
 
     pub(crate) fn endpoint(&self, addr: SocketAddr) -> EndpointStats {
