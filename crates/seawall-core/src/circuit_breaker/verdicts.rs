@@ -21,10 +21,16 @@ impl CircuitBreaker {
             self.failures = 0;
             self.successes += 1;
             self.last_success = now;
-            let cause = self.rates.as_mut()?.succeeded(&self.config, now)?;
-            return self.open(cause, now);
+            return if self.rates.is_none() { None } else { self.succeeded(now) };
         }
         self.report_other(&permit, end, now)
+    }
+
+    /// Closed ▸ open at the success that makes the share of failures one of enough calls.
+    #[inline(never)]
+    fn succeeded(&mut self, now: Instant) -> Option<Transition> {
+        let cause = self.rates.as_mut()?.succeeded(&self.config, now)?;
+        self.open(cause, now)
     }
 
     #[cold]
