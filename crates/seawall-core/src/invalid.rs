@@ -60,6 +60,13 @@ mod tests {
     }
 
     #[test]
+    fn it_may_be_wrong_only_beside_others() {
+        let alone = Invalid::new("retry.max_delay", "1s", "at least base_delay");
+        assert_eq!(alone.beside, [""; 0]);
+        assert_eq!(alone.beside(&["base_delay"]).beside, ["base_delay"]);
+    }
+
+    #[test]
     fn of_several_the_first_is_told() {
         let found = |fields: &[&'static str]| {
             first(|found| fields.iter().for_each(|field| found(Invalid::new(field, 0, "more"))))

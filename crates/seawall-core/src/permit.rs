@@ -185,6 +185,7 @@ mod tests {
         assert_eq!(eras(&granted), [false, true, false]);
         let void = granted.void();
         assert_eq!((eras(&void), void.is_probe()), ([false, true, false], false));
+        assert_eq!(void.epoch(), first_epoch(3) | NO_EPOCH, "whatever it was");
         assert_eq!(granted.overtaken(), void);
         let last = Permit::new(first_epoch(u32::MAX), 0);
         assert_eq!(last.epoch(), first_epoch(u32::MAX));

@@ -397,6 +397,17 @@ mod tests {
     }
 
     #[test]
+    fn it_keeps_as_many_as_it_was_told_last() {
+        let mut sketch = Sketch::new();
+        sketch.keep(100);
+        (1..=100).for_each(|n| sketch.record(ms(10), START + secs(60 * n)));
+        assert_eq!(sketch.samples(), 100);
+        sketch.keep(0);
+        sketch.record(ms(10), START + secs(60 * 101));
+        assert_eq!(sketch.samples(), 1);
+    }
+
+    #[test]
     fn a_full_counter_halves_everything() {
         let mut sketch = Sketch::new();
         for _ in 0..100_000 {

@@ -87,6 +87,7 @@ mod tests {
         for (duration, expected) in [
             (Duration::from_nanos(7), 7),
             (Duration::new(3, 5), 3_000_000_005),
+            (Duration::from_secs(1_000_000_000), 1_000_000_000_000_000_000),
             (Duration::from_nanos(u64::MAX), u64::MAX),
             (Duration::from_nanos(u64::MAX) + Duration::from_nanos(1), u64::MAX),
             (Duration::MAX, u64::MAX),

@@ -462,6 +462,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_one_since_every_moment_before_it() {
+        let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
+        assert!(!timeout.has_answered_since(Instant::ORIGIN));
+        timeout.record(ms(10), START + ms(7));
+        timeout.censor(ms(10), START + ms(9));
+        let since = [6, 7, 8].map(|then| timeout.has_answered_since(START + ms(then)));
+        assert_eq!(since, [true, false, false]);
+    }
+
+    #[test]
     fn a_slow_warm_up_learns_from_all_its_samples() {
         let mut timeout = AdaptiveTimeout::new(TimeoutConfig::default()).unwrap();
         for i in 1..=100 {

@@ -121,10 +121,13 @@ fn the_guides_settings_and_the_presets() {
     ];
     let seen = all.map(|config| {
         assert!(config.priority && config.reserves == [0; 5]);
-        assert_eq!(bulkhead(&config).max_run(), Some(config.max_wait));
+        let made = bulkhead(&config);
+        assert_eq!((made.max_run(), made.pool_threads()), (Some(config.max_wait), None));
         (config.max_concurrent, config.max_queue, config.max_wait.as_secs())
     });
     assert_eq!(seen, [(100, 200, 30), (20, 50, 30), (10, 100, 60), (15, 50, 30), (5, 20, 20)]);
+    let threads = BulkheadConfig { pool_threads: Some(8), ..BulkheadConfig::default() };
+    assert_eq!(bulkhead(&threads).pool_threads(), Some(8));
 }
 
 #[test]

@@ -105,6 +105,11 @@ fn when_nobody_admits_the_soonest_is_named_and_probes_go_first_after_it() {
     assert!(picker.ready_by(now + 2_999 * MS, now).is_err());
     assert_eq!(picker.wake_at(), Some(Instant::ORIGIN + 5_000 * MS));
 
+    let mut late = picker.clone();
+    late.advance(Instant::ORIGIN + 5_001 * MS, |n, to| {
+        assert_eq!((n, to.to), (0, Phase::HalfOpen))
+    });
+    assert_eq!(late.wake_at(), Some(Instant::ORIGIN + 6_000 * MS), "a timer may be late");
     let now = Instant::ORIGIN + 5_000 * MS;
     let mut changed = Vec::new();
     picker.advance(now, |n, transition| changed.push((n, transition.to)));
@@ -193,6 +198,24 @@ fn a_slower_answer_counts_at_once_a_faster_one_by_an_eighth_and_silence_halves()
 }
 
 #[test]
+fn of_whom_nothing_is_known_one_attempt_is_enough_to_find_out() {
+    let micros = Duration::from_micros;
+    // An endpoint that is asked for the first time, one that took this long, and one that took 30 us.
+    for (took, next) in [(None, 1), (Some(micros(9)), 1), (Some(micros(10)), 0)] {
+        let mut picker = Picker::new(2, None).unwrap();
+        for (pick, took) in [(0, took), (1, Some(micros(30)))] {
+            let Some(took) = took else { continue };
+            let permit = enter(&mut picker, pick, Instant::ORIGIN);
+            picker.report(pick, permit, End::new(Outcome::Success, took), Instant::ORIGIN);
+            picker.leave(pick);
+        }
+        let _asks = enter(&mut picker, 0, Instant::ORIGIN);
+        let picked = |n| picker.clone().admit(&[], Instant::ORIGIN, || Draws::nth(5, n)).unwrap().0;
+        assert!((0..20).all(|n| picked(n) == next), "{took:?}");
+    }
+}
+
+#[test]
 fn instead_of_one_only_another_will_do() {
     let mut picker = picker(2);
     let now = Instant::ORIGIN;
@@ -219,7 +242,9 @@ fn a_half_open_endpoint_gets_its_probes_first_and_one_that_was_withdrawn_again()
     assert_eq!([0, 1, 2].map(|n| pick(&mut picker, n)), [1, 1, 1], "as many as it may have");
     assert!((0..20).all(|n| pick(&mut picker, n) == 0), "and no more");
     picker.withdraw(1, probes.pop().unwrap(), now);
-    assert_eq!(picker.admit(&[], now, || Draw::new(0)).unwrap().0, 1);
+    let again = |n| picker.clone().admit(&[], now, || Draws::nth(5, n)).unwrap().0;
+    assert!((0..20).all(|n| again(n) == 1));
+    let _again = picker.admit(&[], now, || Draw::new(0));
     let seen = picker.snapshot(now).nth(1).unwrap();
     assert_eq!((seen.running, seen.attempts), (3, 8), "what was withdrawn was never sent");
 }

@@ -166,6 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn a_level_longer_than_a_word_is_kept() {
+        let (all, now) = (1 << 40, Instant::ORIGIN);
+        let config = RateLimitConfig {
+            capacity: Some(all),
+            rate: Some(Rate::new(1, Duration::from_hours(1)).unwrap()),
+            ..RateLimitConfig::default()
+        };
+        let mut limiter = RateLimiter::new(&config).unwrap();
+        let mut other = limiter.clone().into_memory();
+        let half = limiter.admit(all / 2, Priority::Normal, Instant::NEVER, now);
+        assert!(matches!(half, Admission::Go(_)));
+        for available in [all, all / 2] {
+            limiter.exchange(&mut other);
+            assert_eq!(limiter.snapshot(now).available, available);
+        }
+    }
+
+    #[test]
     fn a_shaper_is_kept_where_somebody_has_its_ticket_and_nowhere_else() {
         let now = Instant::ORIGIN;
         let mut bucket = machine(Algorithm::TokenBucket);

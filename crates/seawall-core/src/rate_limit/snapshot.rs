@@ -62,7 +62,7 @@ impl RateLimiter {
             limit,
             available,
             retry_after,
-            reset: reset.filter(|_| limit > 0),
+            reset,
         }
     }
 }

@@ -85,6 +85,14 @@ fn an_answer_after_its_limit_is_an_overrun_and_one_at_it_is_not() {
 }
 
 #[test]
+fn a_limit_is_called_by_its_name() {
+    let limits = [Limit::Attempt, Limit::Learned, Limit::Deadline, Limit::Connect, Limit::Read];
+    let names = ["attempt limit", "learned limit", "deadline", "connect limit", "read limit"];
+    assert_eq!(limits.map(Limit::name), names);
+    assert_eq!(limits.map(|limit| alloc::format!("{limit}")), names);
+}
+
+#[test]
 fn it_knows_when_the_attempt_that_runs_started() {
     let plan = Plan { retry: retry(1), ..Plan::default() };
     let house = limited(house(breaker(), plan), 50 * MS);

@@ -211,11 +211,13 @@ fn a_pause_that_a_stall_prolongs_beyond_max_elapsed_ends_without_a_retry() {
         RetryConfig { base_delay: 10 * MS, max_elapsed: Some(100 * MS), ..RetryConfig::default() };
     let plan = Plan { retry: Some(Retry::new(&config).unwrap()), ..Plan::default() };
     let house = house(breaker(), plan);
-    let mut call = begun(&house, Ask::default(), 0);
-    assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
     let stopped = Stopped::MaxElapsed;
     let over = Action::Done(Finish::Answer { attempt: 1, stopped });
-    assert_eq!(call.on(&house, Event::Tick, at(101)), over);
+    for (late, expected) in [(100, Action::Start { attempt: 2 }), (101, over)] {
+        let mut call = begun(&house, Ask::default(), 0);
+        assert_eq!(call.on(&house, ended(1, Verdict::FAILURE), at(1)), Action::Wait);
+        assert_eq!(call.on(&house, Event::Tick, at(late)), expected);
+    }
 }
 
 #[test]

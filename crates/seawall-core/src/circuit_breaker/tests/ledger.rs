@@ -43,6 +43,9 @@ fn a_time_window_forgets_between_nine_tenths_of_it_and_all_of_it() {
     window.record(true, Instant::NEVER);
     window.record(true, at(0));
     assert_eq!(window.sum(at(0)).calls, 2, "a clock that steps back writes into the newest slice");
+    let mut edge = Ledger::new(Window::Time(10 * SECOND));
+    [30, 31].into_iter().for_each(|said| edge.record(true, at(said)));
+    assert_eq!([40, 41].map(|now| edge.sum(at(now)).calls), [1, 0], "a slice begins at its second");
     let mut narrow = Ledger::new(Window::Time(Duration::from_nanos(10)));
     narrow.record(true, Instant::NEVER);
     assert_eq!(narrow.sum(Instant::NEVER).calls, 1);

@@ -73,7 +73,10 @@ fn the_first_in_line_may_come_at_its_time_before_it_is_called_up() {
     assert!(matches!(shaper.admit(1, Instant::NEVER, at(0)), Admission::Go(_)));
     let [first, second] = [(); 2].map(|()| waits(shaper.admit(1, Instant::NEVER, at(0))));
     let first = waits(shaper.claim(first, at(20 * MS - 1)));
+    let second = waits(shaper.claim(second, at(20 * MS)));
+    assert_eq!(shaper.due(&second), Some(at(40 * MS)), "as it was told");
     let second = waits(shaper.claim(second, at(40 * MS)));
+    assert_eq!(shaper.due(&second), Some(Instant::NEVER), "it will be called up");
     assert!(matches!(shaper.claim(first, at(40 * MS)), Admission::Go(_)), "late, and let go");
     assert_eq!(shaper.wake_at(), Some(at(40 * MS)), "the next turn follows the one it had");
     assert!(matches!(shaper.claim(second, at(40 * MS)), Admission::Go(_)));
@@ -164,6 +167,31 @@ fn an_exact_window_may_hold_a_hundred_thousand() {
     };
     assert!(RateLimiter::new(&sliding(100_000)).is_ok());
     assert_eq!(RateLimiter::new(&sliding(100_001)).unwrap_err().field, "rate_limit.limit");
+}
+
+#[test]
+fn a_call_could_go_by_the_moment_when_its_tokens_are_there_and_not_before() {
+    let config = RateLimitConfig {
+        capacity: Some(1),
+        rate: Some(Rate::per_second(1)),
+        ..RateLimitConfig::default()
+    };
+    let mut limiter = RateLimiter::new(&config).unwrap();
+    let ready = |limiter: &RateLimiter, by| limiter.ready_by(1, Priority::Normal, at(by), at(7));
+    assert_eq!(ready(&limiter, 7), Ok(at(7)));
+    assert!(matches!(ask(&mut limiter, 7), Admission::Go(_)));
+    assert_eq!(ready(&limiter, SECOND + 7), Ok(at(SECOND + 7)));
+    let refusal = ready(&limiter, SECOND + 6).unwrap_err();
+    assert_eq!(why(refusal), (Reason::Limited, ns(SECOND)));
+}
+
+#[test]
+fn it_knows_whether_each_attempt_is_to_pass() {
+    for limit_each_attempt in [false, true] {
+        let config = RateLimitConfig { limit_each_attempt, ..RateLimitConfig::default() };
+        let made = RateLimiter::new(&config).unwrap();
+        assert_eq!(made.limits_each_attempt(), limit_each_attempt);
+    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ fn f59_a_wait_ends_when_the_tokens_are_there_and_nobody_overtakes() {
     assert_eq!((due(&limiter, &large), limiter.settle(at_ms(0))), (Some(500), None));
     let small = ask(&mut limiter, 1, Priority::Normal, 100).unwrap();
     assert_eq!(due(&limiter, &small), None, "it is called up");
+    assert!(limiter.is_asked());
+    assert!(!limiter.waits(small.place() + 1), "nobody has that ticket");
     // Whoever does not wait may not take what others wait for.
     let refused = limiter.admit(1, Priority::Normal, at_ms(400), at_ms(400));
     let Admission::No(refusal) = refused else { panic!("{refused:?}") };
@@ -235,6 +237,10 @@ fn other_settings_call_the_first_one_up() {
     let Admission::No(refusal) = limiter.claim(third, at_ms(100)) else { panic!("refused") };
     assert_eq!(refusal.reason, Reason::Limited);
     assert_eq!(limiter.settle(at_ms(100)), None);
+    let mut shaped = || limiter.admit(1, Priority::Normal, Instant::NEVER, at_ms(100));
+    assert!(matches!(shaped(), Admission::Go(_)));
+    let Admission::Wait(next) = shaped() else { panic!("its turn has not come") };
+    assert!(limiter.waits(next.place()), "it is not one of those who wait for tokens");
 }
 
 #[test]
