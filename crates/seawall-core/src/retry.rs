@@ -195,7 +195,7 @@ const MAX_RETRIES: u32 = 100;
 
 #[cfg(test)]
 mod tests {
-    use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+    use alloc::{collections::BTreeSet, string::ToString, sync::Arc, vec::Vec};
     use core::sync::atomic::{AtomicU32, Ordering};
 
     use proptest::prelude::*;
@@ -205,6 +205,28 @@ mod tests {
 
     fn retry() -> Retry {
         Retry::new(&RetryConfig::default()).unwrap()
+    }
+
+    #[test]
+    fn each_reason_to_stop_has_words_of_its_own() {
+        use Stopped::{
+            Deadline, MaxElapsed, MaxRetries, NoRetry, NotRepeatable, NotRetryable, Refused,
+            Succeeded,
+        };
+        let full = Refusal::new(crate::Pattern::Bulkhead, crate::Reason::Full);
+        assert_eq!(Refused(full).to_string(), full.to_string());
+        let reasons = [
+            Succeeded,
+            NoRetry,
+            NotRetryable,
+            NotRepeatable,
+            MaxRetries,
+            MaxElapsed,
+            Deadline,
+            Refused(full),
+        ];
+        let words: BTreeSet<_> = reasons.iter().map(ToString::to_string).collect();
+        assert!(words.len() == reasons.len() && words.iter().all(|words| words.len() > 3));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Attempts that did not succeed are told, each once, with what followed; to those who ask for it, and never at the cost
 //! of a transition.
 
-use std::{future::pending, pin::pin};
+use std::{future::pending, pin::pin, time::Duration};
 
 use seawall::{
     BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Ended, Error, Events, Followed, Heard,
-    Override, PerKey, Policy, PolicyConfig, Registry, RetryConfig, Tried,
+    Override, PerKey, Policy, PolicyConfig, Ratio, Registry, RetryConfig, Tried,
     core::{Limit, Outcome, Pattern, Stopped, Verdict},
 };
 
@@ -92,6 +92,7 @@ fn the_event_is_what_the_error_tells() {
     assert_eq!(*error.history().attempts(), [event.attempted]);
     assert_eq!(event.attempted.retry_after, Some(400 * SECOND));
     assert_eq!(event.attempted.ended, Ended::Answered(Outcome::Ignored));
+    assert!(event.to_string().starts_with("orders: attempt 1 counted for nothing after "));
     assert_eq!(Some(event.followed), error.history().stopped().map(Followed::Stopped));
     assert_eq!((&*event.name, event.endpoint, event.key), ("orders", None, None));
 }
@@ -164,33 +165,40 @@ fn a_caller_that_leaves_while_the_retry_waits_is_told() {
 #[test]
 fn every_door_tells_alike() {
     let mut world = World::default();
-    let config = PolicyConfig { retry: Some(RetryConfig::default()), ..PolicyConfig::default() };
-    let (policy, held, reported) = {
-        let policy = world.policy().config(config.clone()).build().unwrap();
-        (policy.clone(), policy.clone(), policy)
+    // Without a wait, for a thread that waits on this clock would wait for ever.
+    let retry = RetryConfig {
+        max_retries: 1,
+        base_delay: Duration::ZERO,
+        budget: Ratio::percent(1_000),
+        ..exact_retry()
     };
+    let config = PolicyConfig { retry: Some(retry), ..PolicyConfig::default() };
+    let policy = world.policy().config(config.clone()).build().unwrap();
     let tenants: PerKey = world.policy().config(config).per_key().build().unwrap();
-    let breaker = CircuitBreakerConfig::default();
-    let breaker = CircuitBreaker::with_clock("database", breaker, world.time.clock()).unwrap();
     let mut events = policy.events().with_attempts();
     let mut of_keys = tenants.events().with_attempts();
-    let mut by_hand = breaker.events().with_attempts();
+    let in_words = |name: &str| {
+        let first = "1 failed after 0.0ns, retried after 0.0ns";
+        let last = "2 failed after 0.0ns, not retried: all retries are used";
+        [first, last].map(|words| format!("{name}: attempt {words}"))
+    };
 
-    let calls = policy.clone();
+    let (calls, acme) = (policy.clone(), tenants.key("acme"));
     let failed = async |_| Err::<(), _>("down");
     world.block_on(async move {
-        let _ = calls.call().no_retry().run_with(failed).await;
-        let _ = held.call().no_retry().run_held(failed).await.map(|_| ());
-        let _ = reported.call().no_retry().run_reported(failed).await;
+        let _ = calls.run_with(failed).await;
+        let _ = calls.run_held(failed).await.map(|_| ());
+        let _ = calls.call().run_reported(failed).await;
+        let _ = acme.run_with(failed).await;
     });
-    let _ = policy.call().no_retry().run_blocking(|| Err::<(), _>("down"));
-    let _ = policy.call().no_retry().run_pooled(|| Err::<(), _>("down"));
-    let expected = "attempt 1 failed after 0.0ns, not retried: must not be repeated";
-    assert_eq!(told(&mut events), [(); 5].map(|()| format!("orders: {expected}")));
+    let _ = policy.run_blocking(|| Err::<(), _>("down"));
+    let _ = policy.run_pooled(|| Err::<(), _>("down"));
+    assert_eq!(told(&mut events), [(); 5].map(|()| in_words("orders")).concat());
+    assert_eq!(told(&mut of_keys), in_words("orders acme"));
 
-    let _ = tenants.key("acme").call().no_retry().run_blocking(|| Err::<(), _>("down"));
-    assert_eq!(told(&mut of_keys), [format!("orders acme: {expected}")]);
-
+    let breaker = CircuitBreakerConfig::default();
+    let breaker = CircuitBreaker::with_clock("database", breaker, world.time.clock()).unwrap();
+    let mut by_hand = breaker.events().with_attempts();
     breaker.permit().unwrap().success();
     breaker.permit().unwrap().failure();
     assert_eq!(
@@ -241,4 +249,15 @@ fn nothing_is_built_of_an_attempt_unless_somebody_listens() {
     assert!(allocations(calls) >= silent + 100, "the count sees what is built for a listener");
     drop(attempts);
     assert_eq!(allocations(calls), silent);
+}
+
+#[test]
+fn who_listens_hears_what_was_told_and_then_that_nothing_can_come() {
+    let policy = World::default().policy().build().unwrap();
+    let mut events = policy.events().with_attempts();
+    assert!(policy.run_blocking(|| Err::<(), _>("down")).is_err());
+    drop(policy);
+    assert!(matches!(poll(&mut pin!(events.next())), Some(Some(Heard::Attempt(_)))));
+    assert_eq!(poll(&mut pin!(events.next())), Some(None));
+    assert_eq!(poll(&mut pin!(events.with_attempts().next())), Some(None));
 }
