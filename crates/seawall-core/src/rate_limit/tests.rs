@@ -227,6 +227,10 @@ fn a_refund_frees_room_unless_it_comes_too_late() {
         window.refund(9, at(30));
         assert_eq!(window.available(at(30)), 3);
     }
+    let mut window = window(3, 10, None);
+    assert!(window.admit(2, at(0)).is_ok() && window.admit(1, at(10)).is_ok());
+    window.refund(1, at(0));
+    assert_eq!(window.available(at(10)), 2, "it has just left");
 }
 
 #[test]

@@ -93,6 +93,15 @@ fn a_limit_is_called_by_its_name() {
 }
 
 #[test]
+fn an_end_says_why_no_other_attempt_followed_if_one_ran() {
+    let stopped = Stopped::MaxRetries;
+    let refusal = Refusal::new(Pattern::Bulkhead, Reason::Full);
+    assert_eq!(Finish::Answer { attempt: 2, stopped }.stopped(), Some(stopped));
+    assert_eq!(Finish::TimedOut { limit: Limit::Read, stopped }.stopped(), Some(stopped));
+    assert_eq!(Finish::Refused(refusal).stopped(), None);
+}
+
+#[test]
 fn it_knows_when_the_attempt_that_runs_started() {
     let plan = Plan { retry: retry(1), ..Plan::default() };
     let house = limited(house(breaker(), plan), 50 * MS);

@@ -23,6 +23,25 @@ fn a_timer_that_fires_early_sends_nothing_before_the_callees_hint() {
 }
 
 #[test]
+fn a_retry_may_start_at_max_elapsed_and_not_after_it() {
+    for (elapsed, ends) in [(11, false), (10, true)] {
+        let config = RetryConfig {
+            base_delay: 10 * MS,
+            max_elapsed: Some(MS * elapsed),
+            jitter: crate::Jitter::Fraction(Ratio::ZERO),
+            ..RetryConfig::default()
+        };
+        let house = house(breaker(), Plan { retry: Retry::new(&config).ok(), ..Plan::default() });
+        let mut call = Call::new(Ask::default());
+        assert_eq!(call.begin(&house, at(0)), Action::Start { attempt: 1 });
+        let action = call.on(&house, ended(1, Verdict::FAILURE), at(1));
+        let stopped = Stopped::MaxElapsed;
+        let over = Action::Done(Finish::Answer { attempt: 1, stopped });
+        assert_eq!(action, if ends { over } else { Action::Wait });
+    }
+}
+
+#[test]
 fn retries_that_still_wait_are_paid_already() {
     let house = house(None, Plan { retry: retry(3), ..Plan::default() });
     let mut calls: Vec<_> = (0..100).map(|_| Call::new(Ask::default())).collect();
