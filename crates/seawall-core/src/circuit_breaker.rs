@@ -67,7 +67,7 @@ pub struct CircuitBreaker {
     /// Before this moment time alone changes nothing.
     due: Instant,
     epoch: u64,
-    /// Closed, not overruled, and slow calls are not looked for: whoever asks may go, and a success does little more than
+    /// Closed, not overruled, and running calls are not looked at: whoever asks may go, and a success does little more than
     /// end the row of failures.
     plain: bool,
     /// Places in the table of running calls.

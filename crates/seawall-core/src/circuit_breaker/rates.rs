@@ -63,15 +63,24 @@ impl Rates {
         by_failures.or_else(|| self.too_many_slow(config, |slow| slow.sum(now)))
     }
 
-    /// As [`ended`](Self::ended), of a success where slow calls are not looked for.
+    /// Whether running calls are looked at, or some still have a place from when they were.
+    pub(super) const fn watch(&self) -> bool {
+        self.slow.is_some() || !self.running.is_empty()
+    }
+
+    /// A call succeeded, and running calls are not looked at: whether the share of failures is reached, now that there
+    /// are calls enough.
     #[inline]
-    pub(super) fn succeeded(
+    pub(super) fn tips_with_success(
         &mut self,
         config: &CircuitBreakerConfig,
         now: Instant,
-    ) -> Option<Cause> {
-        self.failure.as_mut()?.record(false, now);
-        self.too_many_failed(config, |failure| failure.sum(now))
+    ) -> bool {
+        let (Some(failure), Some(rate)) = (&mut self.failure, config.failure_rate) else {
+            return false;
+        };
+        failure.record(false, now);
+        failure.sum(now).reaches(rate, config.minimum_calls)
     }
 
     /// A call has run for `slow_after`; the cause to open if that reaches the share.
@@ -132,7 +141,7 @@ impl Rates {
         kept_failures && kept_slow
     }
 
-    fn too_many_failed(
+    pub(super) fn too_many_failed(
         &self,
         config: &CircuitBreakerConfig,
         sum: impl FnOnce(&Ledger) -> Sum,

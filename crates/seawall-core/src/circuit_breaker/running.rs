@@ -108,9 +108,9 @@ impl Running {
     }
 }
 
-/// The bit of a place; none for 0.
+/// The bit of a place; none for 0, nor beyond what any table has.
 const fn bit(place: u8) -> u64 {
-    if place == 0 { 0 } else { 1 << (place - 1) }
+    if place == 0 || place > RUNNING_MAX { 0 } else { 1 << (place - 1) }
 }
 
 /// A bit each in one word. Beyond some dozens that hang, more hanging calls say nothing new.

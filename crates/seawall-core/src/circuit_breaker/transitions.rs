@@ -98,8 +98,7 @@ impl CircuitBreaker {
 
     /// After anything may have changed what is to be looked at.
     pub(super) fn refresh(&mut self) {
-        let watches = self.rates.as_ref().is_some_and(|rates| rates.slow.is_some());
-        self.plain = self.is_closed() && !watches;
+        self.plain = self.is_closed() && !self.rates.as_ref().is_some_and(|rates| rates.watch());
         self.due = self.next_due().map_or(Instant::NEVER, |(at, _)| at);
     }
 

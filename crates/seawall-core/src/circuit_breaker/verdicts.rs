@@ -21,15 +21,20 @@ impl CircuitBreaker {
             self.failures = 0;
             self.successes += 1;
             self.last_success = now;
-            return if self.rates.is_none() { None } else { self.succeeded(now) };
+            if let Some(rates) = &mut self.rates
+                && rates.tips_with_success(&self.config, now)
+            {
+                return self.trip(now);
+            }
+            return None;
         }
         self.report_other(&permit, end, now)
     }
 
     /// Closed ▸ open at the success that makes the share of failures one of enough calls.
-    #[inline(never)]
-    fn succeeded(&mut self, now: Instant) -> Option<Transition> {
-        let cause = self.rates.as_mut()?.succeeded(&self.config, now)?;
+    #[cold]
+    fn trip(&mut self, now: Instant) -> Option<Transition> {
+        let cause = self.rates.as_ref()?.too_many_failed(&self.config, |sum| sum.sum(now))?;
         self.open(cause, now)
     }
 
@@ -56,7 +61,7 @@ impl CircuitBreaker {
         match self.state {
             State::Closed => self.closed_ended(permit.slot(), end, now),
             State::HalfOpen { .. } if permit.is_probe() => {
-                self.probes[usize::from(permit.slot()) - 1] = Place::FREE;
+                *self.place(permit)? = Place::FREE;
                 self.probe_ended(end, now)
             }
             // It only watches, and would have refused this call.
@@ -77,6 +82,10 @@ impl CircuitBreaker {
         let in_a_row = end.outcome == Outcome::Failure && self.failures >= self.config.failures;
         let rates = self.rates.as_mut();
         let by_rate = rates.and_then(|rates| rates.ended(&self.config, place, end, now));
+        if self.rates.as_ref().is_some_and(|rates| !rates.watch()) {
+            // The last that was looked at has ended.
+            self.refresh();
+        }
         let cause = in_a_row.then_some(Cause::Failures(self.failures)).or(by_rate)?;
         self.open(cause, now)
     }
@@ -134,8 +143,10 @@ impl CircuitBreaker {
             return;
         }
         if permit.is_probe() {
-            self.probes[usize::from(permit.slot()) - 1] = Place::taken(until, true);
-            self.due = self.due.min(until);
+            if let Some(place) = self.place(permit) {
+                *place = Place::taken(until, true);
+                self.due = self.due.min(until);
+            }
         } else if let Some(rates) = &mut self.rates {
             rates.running.settle(permit.slot());
         }
@@ -145,7 +156,8 @@ impl CircuitBreaker {
     /// never judged by time.
     pub(crate) fn still_flows(&self, permit: &Permit, until: Instant) -> bool {
         let probe = permit.epoch() == self.epoch && permit.is_probe();
-        !probe || self.probes[usize::from(permit.slot()) - 1] == Place::taken(until, true)
+        let place = usize::from(permit.slot()).checked_sub(1).and_then(|n| self.probes.get(n));
+        !probe || place == Some(&Place::taken(until, true))
     }
 
     /// Whether a success was reported since `at`.
@@ -165,9 +177,16 @@ impl CircuitBreaker {
             return;
         }
         if permit.is_probe() {
-            self.probes[usize::from(permit.slot()) - 1] = Place::FREE;
+            if let Some(place) = self.place(permit) {
+                *place = Place::FREE;
+            }
         } else if let Some(rates) = &mut self.rates {
             rates.running.leave(permit.slot());
         }
+    }
+
+    /// A probe's place; `None` of a permit that another breaker gave.
+    fn place(&mut self, permit: &Permit) -> Option<&mut Place> {
+        self.probes.get_mut(usize::from(permit.slot()).checked_sub(1)?)
     }
 }

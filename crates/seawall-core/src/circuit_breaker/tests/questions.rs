@@ -34,6 +34,38 @@ fn whether_it_would_admit_now_and_whether_later() {
 }
 
 #[test]
+fn a_permit_of_another_breaker_panics_nobody() {
+    let half_open = |half_open_calls| {
+        let config = CircuitBreakerConfig { half_open_calls, ..CircuitBreakerConfig::default() };
+        let mut breaker = breaker(config);
+        for _ in 0..5 {
+            call(&mut breaker, Outcome::Failure, at(0));
+        }
+        assert_eq!(breaker.phase(at(60)), Phase::HalfOpen);
+        breaker
+    };
+    let mut many = half_open(255);
+    let foreign: Vec<_> = (0..255).map(|_| admit(&mut many, at(60)).unwrap()).collect();
+    let slow = CircuitBreakerConfig {
+        slow_rate: Some(Ratio::ONE),
+        slow_after: Some(SECOND),
+        ..CircuitBreakerConfig::default()
+    };
+    for mut breaker in [half_open(1), breaker(slow)] {
+        let _ = admit(&mut breaker, at(60));
+        for permit in &foreign {
+            let copy = || Permit::probe(breaker.epoch, permit.slot());
+            let (flowing, ended, left) = (copy(), copy(), copy());
+            let _ = breaker.ready_had_failed(&flowing, at(61), at(60));
+            breaker.flows(&flowing, at(61));
+            let _ = breaker.still_flows(&flowing, at(61));
+            end(&mut breaker, ended, Outcome::Ignored, at(60));
+            breaker.withdraw(&left);
+        }
+    }
+}
+
+#[test]
 fn what_opened_it_until_it_closes() {
     let told = |breaker: &mut CircuitBreaker, now| admit(breaker, at(now)).unwrap_err().to_string();
     let mut breaker = opened();

@@ -88,6 +88,30 @@ fn a_rule_turned_off_and_on_does_not_mix_up_the_calls_that_run() {
 }
 
 #[test]
+fn what_succeeded_while_nobody_looked_for_slow_calls_is_not_slow() {
+    let failures = Some(Ratio::percent(50));
+    for failure_rate in [None, failures] {
+        let quiet = CircuitBreakerConfig { failure_rate, ..CircuitBreakerConfig::default() };
+        let slow = CircuitBreakerConfig {
+            slow_rate: Some(Ratio::percent(50)),
+            slow_after: Some(SECOND),
+            minimum_calls: 3,
+            ..quiet.clone()
+        };
+        let mut breaker = breaker(slow.clone());
+        let calls = [(); 3].map(|()| admit(&mut breaker, at(0)).unwrap());
+        assert_eq!(breaker.reconfigure(&quiet, at(0)), Ok(Windows::Kept));
+        assert!(!breaker.plain, "three still have a place");
+        for permit in calls {
+            end(&mut breaker, permit, Outcome::Success, at(0));
+        }
+        assert!(breaker.plain, "the last has left");
+        assert_eq!(breaker.reconfigure(&slow, at(60)), Ok(Windows::Kept));
+        assert_eq!((breaker.advance(at(90)), breaker.phase(at(90))), (None, Phase::Closed));
+    }
+}
+
+#[test]
 fn a_shorter_slow_limit_judges_nobody_for_the_past() {
     let slow = |seconds: u32| CircuitBreakerConfig {
         slow_rate: Some(Ratio::ONE),
