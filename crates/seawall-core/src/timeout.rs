@@ -518,6 +518,22 @@ mod tests {
     }
 
     #[test]
+    fn it_rises_by_half_in_each_second() {
+        let mut load = Load::learned();
+        let mut limit = load.timeout.limit();
+        (0..5_000).for_each(|_| load.timeout.record(ms(100), load.now));
+        assert_eq!(load.timeout.limit(), limit, "a second has not passed");
+        for _ in 0..5 {
+            load.now = load.now + secs(1);
+            load.timeout.record(ms(100), load.now);
+            limit += limit / 2;
+            assert_eq!(load.timeout.limit(), limit);
+        }
+        load.timeout.record(ms(100), load.now + secs(1));
+        assert!(close(load.timeout.limit(), ms(150), 1), "no further than it should be");
+    }
+
+    #[test]
     fn it_falls_by_a_tenth_a_second_and_not_while_held() {
         let mut load = Load::on(TimeoutConfig::default());
         load.run(secs(10), || ms(100));
