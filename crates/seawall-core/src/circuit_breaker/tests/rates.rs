@@ -30,16 +30,21 @@ fn took(breaker: &mut CircuitBreaker, outcome: Outcome, took: Duration, now: Ins
 
 #[test]
 fn a_rate_needs_its_minimum_of_calls_and_trips_at_exactly_its_share() {
-    let mut breaker = breaker(rated());
-    for n in 0..19 {
-        assert_eq!(breaker.phase(at(0)), Phase::Closed, "{n}");
-        call(&mut breaker, if n < 10 { Outcome::Failure } else { Outcome::Success }, at(0));
+    let alone = CircuitBreakerConfig { slow_rate: None, slow_after: None, ..rated() };
+    for config in [rated(), alone] {
+        let mut breaker = breaker(config);
+        for n in 0..19 {
+            assert_eq!(breaker.phase(at(0)), Phase::Closed, "{n}");
+            call(&mut breaker, if n < 10 { Outcome::Failure } else { Outcome::Success }, at(0));
+        }
+        assert_eq!(breaker.phase(at(0)), Phase::Closed, "10 of 19, but 19 are too few");
+        let last = admit(&mut breaker, at(0)).unwrap();
+        let opens = breaker.report(last, End::new(Outcome::Success, MS), at(0)).unwrap();
+        assert_eq!(opens.cause, Cause::FailureRate { failed: 10, calls: 20 });
+        let seen = breaker.snapshot(at(0));
+        assert_eq!((seen.phase, seen.failure_rate), (Phase::Open, Some(Ratio::percent(50))));
+        assert_eq!(seen.window_calls, 20, "what opened it stays to be seen");
     }
-    assert_eq!(breaker.phase(at(0)), Phase::Closed, "10 of 19, but 19 are too few");
-    call(&mut breaker, Outcome::Success, at(0));
-    let seen = breaker.snapshot(at(0));
-    assert_eq!((seen.phase, seen.failure_rate), (Phase::Open, Some(Ratio::percent(50))));
-    assert_eq!(seen.window_calls, 20, "what opened it stays to be seen");
 }
 
 #[test]
