@@ -7,9 +7,14 @@
 //!
 //! Whoever waits for a thread has a caller that waits for it: so no more wait than there are callers, and of them no
 //! more than the bulkhead lets in.
+//!
+//! What a job drops is code that is not ours: an answer nobody waits for, or a waker it wakes. Where that panics the job
+//! is over, and its thread takes the next.
 
 use std::{
     collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -67,30 +72,44 @@ impl Pool {
 
     /// Runs a job on a thread of its own, as soon as one of `most` is free. Its number.
     pub(crate) fn submit(self: &Arc<Self>, most: u32, job: Job) -> u32 {
+        let (number, grows) = self.push(most, job);
+        if grows && self.grow().is_err() {
+            self.shrink();
+        }
+        number
+    }
+
+    /// Lets a job wait: its number, and whether there is to be a thread more for it, which counts from now on.
+    fn push(&self, most: u32, job: Job) -> (u32, bool) {
         let mut inside = self.lock();
         inside.submitted = inside.submitted.wrapping_add(1);
         let number = inside.submitted;
         inside.jobs.push_back((number, job));
         if inside.idle as usize >= inside.jobs.len() || inside.threads >= most.max(1) {
             self.work.notify_one();
-            return number;
+            return (number, false);
         }
         inside.threads += 1;
-        drop(inside);
+        (number, true)
+    }
+
+    fn grow(self: &Arc<Self>) -> io::Result<()> {
         let pool = Arc::clone(self);
-        let spawned =
-            thread::Builder::new().name(self.name.to_string()).spawn(move || pool.serve());
-        if spawned.is_err() {
-            // The system has no thread left: the job waits for one of ours, or runs here if there is none.
-            let mut inside = self.lock();
-            inside.threads -= 1;
-            let job = if inside.threads == 0 { inside.jobs.pop_front() } else { None };
+        let named = thread::Builder::new().name(self.name.to_string());
+        named.spawn(move || pool.serve()).map(drop)
+    }
+
+    /// The system had no thread left: the jobs wait for one of ours, or the first runs here if there is none.
+    #[cold]
+    fn shrink(&self) {
+        let mut inside = self.lock();
+        inside.threads -= 1;
+        if inside.threads == 0
+            && let Some((_, job)) = inside.jobs.pop_front()
+        {
             drop(inside);
-            if let Some((_, job)) = job {
-                job();
-            }
+            run(job);
         }
-        number
     }
 
     /// The caller of this job has gone: one that has not begun never runs, and another is counted. Whether it had
@@ -111,7 +130,7 @@ impl Pool {
         loop {
             if let Some((_, job)) = inside.jobs.pop_front() {
                 drop(inside);
-                job();
+                run(job);
                 inside = self.lock();
                 continue;
             }
@@ -136,6 +155,12 @@ impl std::fmt::Debug for Inside {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inside").field("threads", &self.threads).finish_non_exhaustive()
     }
+}
+
+/// Runs a job to its end. The panic of an operation is its caller's, and in its letter; any other has been told by the
+/// panic hook, and is nobody's.
+fn run(job: Job) {
+    let _ = catch_unwind(AssertUnwindSafe(job));
 }
 
 /// Long enough to serve a next burst, short enough to give memory back.

@@ -1,6 +1,7 @@
 //! Blocking operations on threads of the policy's own.
 
 use std::{
+    mem,
     sync::{
         Arc, Barrier, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -261,6 +262,39 @@ fn a_job_that_was_left_keeps_its_place_until_it_returns() {
     holding.let_go();
     until(|| policy.pool_snapshot().idle == 1);
     assert_eq!(policy.run_pooled(|| Ok::<_, ()>(7)).unwrap(), 7);
+    assert_nothing_is_left(&policy);
+}
+
+/// An answer that panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("nobody waits for it any more")
+    }
+}
+
+#[test]
+fn an_answer_that_panics_when_it_is_dropped_takes_no_thread_with_it() {
+    let world = World::default();
+    let one_thread =
+        BulkheadConfig { max_concurrent: 5, pool_threads: Some(1), ..BulkheadConfig::default() };
+    let policy = world.policy().config(limited(one_thread)).build().unwrap();
+    let mut holding = Holding::new();
+    let (caller, job) = (policy.clone(), holding.job());
+    let caller = thread::spawn(move || {
+        let ended = caller.run_pooled(move || job().map(|()| Bomb));
+        ended.map(mem::forget)
+    });
+    until(|| holding.begun() == 1);
+    time_out(&world, caller);
+    holding.let_go();
+    let (done, is_done) = mpsc::sync_channel(1);
+    let again = policy.clone();
+    thread::spawn(move || done.send(again.run_pooled(|| Ok::<_, ()>(7))));
+    let again = is_done.recv_timeout(20 * SECOND);
+    assert_eq!(again.expect("the one thread is there").unwrap(), 7);
+    assert_eq!(policy.pool_snapshot().threads, 1);
     assert_nothing_is_left(&policy);
 }
 
