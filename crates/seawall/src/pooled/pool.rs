@@ -99,16 +99,18 @@ impl Pool {
         named.spawn(move || pool.serve()).map(drop)
     }
 
-    /// The system had no thread left: the jobs wait for one of ours, or the first runs here if there is none.
+    /// The system had no thread left: the jobs wait for one of ours, or run here if there is none, and with them those
+    /// that have come meanwhile and relied on this one.
     #[cold]
     fn shrink(&self) {
         let mut inside = self.lock();
         inside.threads -= 1;
-        if inside.threads == 0
+        while inside.threads == 0
             && let Some((_, job)) = inside.jobs.pop_front()
         {
             drop(inside);
             run(job);
+            inside = self.lock();
         }
     }
 
@@ -165,3 +167,25 @@ fn run(job: Job) {
 
 /// Long enough to serve a next burst, short enough to give memory back.
 const IDLE_FOR: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_relied_on_a_thread_that_never_came_runs_too() {
+        let pool = Pool::new("orders".into());
+        let (done, is_done) = mpsc::sync_channel(2);
+        let job = |n| {
+            let done = done.clone();
+            Box::new(move || assert!(done.send(n).is_ok()))
+        };
+        assert!(pool.push(1, job(1)).1, "there is to be a thread for it");
+        assert!(!pool.push(1, job(2)).1, "there may be only one");
+        pool.shrink();
+        assert_eq!(is_done.try_iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((pool.snapshot().threads, pool.snapshot().waiting), (0, 0));
+    }
+}
