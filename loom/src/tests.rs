@@ -1,6 +1,7 @@
 //! One place, calls that want it, and threads that meet at every point.
 
 use std::{
+    mem::swap,
     sync::Arc,
     task::{Wake, Waker},
 };
@@ -13,7 +14,7 @@ use seawall_core::{
 
 use crate::{
     observe::Teller,
-    shell::{Lent, Machines, Shell, spread},
+    shell::{Lent, Machines, News, Shell},
 };
 
 /// A breaker that opens at the first failure, and one place.
@@ -55,18 +56,14 @@ impl Shared for Policy {
     type Gate = Option<CircuitBreaker>;
 
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
-        let Some(part) = &self.part else { return self.own.visit((), now, step) };
-        let mut news = None;
-        let result = self.own.visit((), now, |parts| {
-            let mut lent = part.lend();
-            let mut parts = instead_of(parts, &mut lent);
-            parts.advance(now);
-            let result = step(parts);
-            news = lent.give_back((), now);
-            result
-        });
-        spread(news);
-        result
+        let part = self.part.as_deref();
+        self.own.visit_between(
+            (),
+            now,
+            |own| part.map(|part| borrow(own, part)),
+            step,
+            |own, lent| give_back(own, lent?, now),
+        )
     }
 
     fn draw(&self) -> Draw {
@@ -74,13 +71,20 @@ impl Shared for Policy {
     }
 }
 
-/// The machines of a policy, and in place of its own bulkhead the one that is shared.
-fn instead_of<'p>(
-    mut parts: Parts<'p, Option<CircuitBreaker>>,
-    lent: &'p mut Lent<'_, House>,
-) -> Parts<'p, Option<CircuitBreaker>> {
-    parts.bulkhead = lent.machines().bulkhead.as_mut();
-    parts
+/// Puts the bulkhead that is shared in the place of its own.
+fn borrow<'p>(own: &mut House, part: &'p Shell<House>) -> Lent<'p, House> {
+    let mut lent = part.lend();
+    swap(&mut own.bulkhead, &mut lent.machines().bulkhead);
+    lent
+}
+
+fn give_back<'p>(
+    own: &mut House,
+    mut lent: Lent<'p, House>,
+    now: Instant,
+) -> Option<Box<[News<'p>]>> {
+    swap(&mut own.bulkhead, &mut lent.machines().bulkhead);
+    lent.give_back((), now).map(|news| [news].into())
 }
 
 fn shell() -> Arc<Shell<House>> {

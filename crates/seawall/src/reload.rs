@@ -62,16 +62,14 @@ impl Policy {
         let now = self.0.clock.now();
         let seed = self.0.shell.draw().below(u64::MAX);
         self.0.limits.set(config.timeout.as_ref());
-        let reloaded = self.0.shell.change((), now, |machines| {
+        // Whoever waits in a line that has gone goes on without it.
+        self.0.shell.change((), now, |machines| {
             let reloaded = machines.reload(config, plan, seed, now);
             if handles.is_some_and(|handles| handles.budget.is_some()) {
                 machines.budget = None;
             }
             reloaded
-        });
-        // Whoever waits in a line that has gone goes on without it.
-        self.0.shell.wake_all();
-        reloaded
+        })
     }
 }
 

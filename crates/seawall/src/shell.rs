@@ -105,39 +105,43 @@ impl<M: Machines> Shell<M> {
         now: Instant,
         step: impl FnOnce(Parts<'_, M::Gate>) -> R,
     ) -> R {
-        self.visit_between(view, now, |_| (), step, |_, ()| ()).0
+        self.visit_between(view, now, |_| (), step, |_, ()| None)
     }
 
-    /// As [`visit`](Self::visit), with something to do to the machines before the step, and to undo after it. One place
-    /// for all steps: a step that two places call is in line in neither.
+    /// As [`visit`](Self::visit), with something to do to the machines before the step, and to undo after it, when other
+    /// shells may have news too. One place for all steps: a step that two places call is in line in neither.
     #[inline]
-    pub(crate) fn visit_between<R, L, N>(
+    pub(crate) fn visit_between<'n, R, L>(
         &self,
         view: M::View,
         now: Instant,
         before: impl FnOnce(&mut M) -> L,
         step: impl FnOnce(Parts<'_, M::Gate>) -> R,
-        after: impl FnOnce(&mut M, L) -> N,
-    ) -> (R, N) {
+        after: impl FnOnce(&mut M, L) -> Option<Box<[News<'n>]>>,
+    ) -> R {
         let mut inside = self.lock();
         let lent = before(&mut inside.machines);
         let mut parts = inside.machines.parts(view);
         parts.advance(now);
         let result = step(parts);
-        let noted = after(&mut inside.machines, lent);
+        let others = after(&mut inside.machines, lent);
         let parts = inside.machines.parts(view);
-        if parts.is_asked() || parts.events.has_news() {
-            self.finish(inside, view, now);
+        if parts.is_asked() || parts.events.has_news() || others.is_some() {
+            self.finish(inside, view, now, others);
         }
-        (result, noted)
+        result
     }
 
-    /// A change of the machines themselves, with exclusive access, after elapsed time has been applied.
+    /// A change of the machines themselves, with exclusive access, after elapsed time has been applied. Wakes all who
+    /// wait in a line.
     pub fn change<R>(&self, view: M::View, now: Instant, change: impl FnOnce(&mut M) -> R) -> R {
         let mut inside = self.lock();
         inside.machines.parts(view).advance(now);
         let result = change(&mut inside.machines);
-        self.finish(inside, view, now);
+        let mut news = self.news(&mut inside, view, now);
+        news.called.extend(mem::take(&mut inside.wakers).into_values());
+        drop(inside);
+        spread([news]);
         result
     }
 
@@ -171,10 +175,16 @@ impl<M: Machines> Shell<M> {
 
     /// Calls up who is left, copies what is new, unlocks, and only then wakes and tells.
     #[cold]
-    fn finish(&self, mut inside: MutexGuard<'_, Inside<M>>, view: M::View, now: Instant) {
+    fn finish(
+        &self,
+        mut inside: MutexGuard<'_, Inside<M>>,
+        view: M::View,
+        now: Instant,
+        others: Option<Box<[News<'_>]>>,
+    ) {
         let news = self.news(&mut inside, view, now);
         drop(inside);
-        spread([news]);
+        spread([news].into_iter().chain(others.into_iter().flatten()));
     }
 
     fn news(&self, inside: &mut Inside<M>, view: M::View, now: Instant) -> News<'_> {
@@ -222,23 +232,27 @@ pub(crate) struct News<'s> {
     teller: &'s Teller,
 }
 
-/// Wakes and tells.
-#[cold]
-pub(crate) fn spread<'s>(news: impl IntoIterator<Item = News<'s>>) {
+/// Wakes and tells: all of them, though one panics.
+fn spread<'s>(news: impl IntoIterator<Item = News<'s>>) {
     let mut panicked = None;
     for News { called, told, whose, teller } in news {
         panicked = panicked.or(wake(called));
         if let Some(told) = told {
-            teller.tell(&told, whose.as_ref());
+            // Who listens has a waker too.
+            panicked = panicked.or(caught(|| teller.tell(&told, whose.as_ref())));
         }
     }
     pass_on(panicked);
 }
 
-/// Wakes them all, though one panics: the others would sleep for ever, and it is not their fault. The first panic.
+/// Wakes them all: the others would sleep for ever, and it is not their fault. The first panic.
 fn wake(wakers: impl IntoIterator<Item = Waker>) -> Option<Panic> {
-    let woken = |waker: Waker| catch_unwind(AssertUnwindSafe(|| waker.wake())).err();
+    let woken = |waker: Waker| caught(|| waker.wake());
     wakers.into_iter().filter_map(woken).reduce(|first, _| first)
+}
+
+fn caught(foreign: impl FnOnce()) -> Option<Panic> {
+    catch_unwind(AssertUnwindSafe(foreign)).err()
 }
 
 /// Whoever woke gets it, once nobody sleeps any more.

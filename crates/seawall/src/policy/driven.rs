@@ -6,10 +6,7 @@ use std::{sync::Arc, task::Waker};
 use seawall_core::{CircuitBreaker, Draw, Instant, Line, Parts, Shared};
 
 use super::{Policy, PolicyMachines};
-use crate::{
-    Clock, Driven, attempt::StepLimits, caller::Protection, observe::Teller, pooled::Job,
-    shell::spread,
-};
+use crate::{Clock, Driven, attempt::StepLimits, caller::Protection, observe::Teller, pooled::Job};
 
 impl Shared for Policy {
     type Gate = Option<CircuitBreaker>;
@@ -17,17 +14,13 @@ impl Shared for Policy {
     #[inline]
     fn visit<R>(&self, now: Instant, step: impl FnOnce(Parts<'_, Self::Gate>) -> R) -> R {
         let shared = self.0.shared.as_deref();
-        let (result, news) = self.0.shell.visit_between(
+        self.0.shell.visit_between(
             (),
             now,
             |own| shared.map(|shared| shared.lend(own)),
             step,
             |own, lent| lent.and_then(|lent| lent.give_back(own, now)),
-        );
-        if let Some(news) = news {
-            spread(news);
-        }
-        result
+        )
     }
 
     #[inline]

@@ -15,8 +15,9 @@ use std::{
 };
 
 use seawall::{
-    BulkheadConfig, Clock, ManualClock, Policy, PolicyBuilder, PolicyConfig, Registry,
-    RegistryError, RetryConfig, Strategy, core::CustomBackoff,
+    Bulkhead, BulkheadConfig, Clock, ManualClock, Policy, PolicyBuilder, PolicyConfig, Priority,
+    RateLimitConfig, Registry, RegistryError, RetryConfig, Strategy,
+    core::{Algorithm, CustomBackoff, Rate},
 };
 
 use crate::world::{MS, SECOND};
@@ -133,4 +134,69 @@ fn a_waker_that_panics_keeps_nobody_else_asleep() {
     let let_out = || tenants.reload(&PolicyConfig::default());
     assert!(catch_unwind(AssertUnwindSafe(let_out)).is_err(), "whoever woke them hears of it");
     assert_eq!(failing.0.load(SeqCst), 2 * 3);
+}
+
+/// Counts how often it wakes.
+#[derive(Default)]
+struct Count(AtomicU32);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// One a second, and nine who wait for that.
+fn shaped() -> RateLimitConfig {
+    RateLimitConfig {
+        algorithm: Algorithm::Shaper,
+        capacity: Some(10),
+        rate: Some(Rate::per_second(1)),
+        ..RateLimitConfig::default()
+    }
+}
+
+#[test]
+fn a_waker_that_panics_in_ones_own_line_keeps_nobody_asleep_in_a_shared_one() {
+    let time = ManualClock::new();
+    let clock = Clock::manual(&time);
+    let one = BulkheadConfig { max_concurrent: 1, max_run: None, ..BulkheadConfig::default() };
+    let places = Bulkhead::with_clock("places", one, clock.clone()).unwrap();
+    let policy = Policy::builder("orders").rate_limit(shaped()).bulkhead(&places).clock(clock);
+    let policy = policy.build().unwrap();
+    let mut holder = Box::pin(policy.run(pending::<Result<(), ()>>));
+    hangs(holder.as_mut(), Waker::noop());
+    let woken = Arc::new(Count::default());
+    let mut waits_for_place = pin!(places.acquire(Priority::Normal));
+    hangs(waits_for_place.as_mut(), &Waker::from(woken.clone()));
+    let mut waits_for_turn = pin!(policy.run(pending::<Result<(), ()>>));
+    hangs(waits_for_turn.as_mut(), &Waker::from(Arc::new(Failing::default())));
+
+    let advanced = catch_unwind(AssertUnwindSafe(|| time.advance(SECOND)));
+    assert!(advanced.is_err(), "its timer wakes it");
+    let left = catch_unwind(AssertUnwindSafe(|| drop(holder)));
+    assert!(left.is_err(), "so does the one who leaves, before it has looked");
+    assert_eq!(woken.0.load(SeqCst), 1, "who has the place now has been told");
+}
+
+#[test]
+fn a_waker_that_panics_during_a_reload_keeps_nobody_asleep_in_a_line_that_goes() {
+    let time = ManualClock::new();
+    let one = BulkheadConfig { max_concurrent: 1, max_run: None, ..BulkheadConfig::default() };
+    let policy = Policy::builder("orders").clock(Clock::manual(&time)).bulkhead(one.clone());
+    let policy = policy.rate_limit(shaped()).build().unwrap();
+    let mut holder = pin!(policy.run(pending::<Result<(), ()>>));
+    hangs(holder.as_mut(), Waker::noop());
+    time.advance(SECOND);
+    let mut waits_for_place = pin!(policy.run(pending::<Result<(), ()>>));
+    hangs(waits_for_place.as_mut(), &Waker::from(Arc::new(Failing::default())));
+    let woken = Arc::new(Count::default());
+    let mut waits_for_turn = pin!(policy.run(pending::<Result<(), ()>>));
+    hangs(waits_for_turn.as_mut(), &Waker::from(woken.clone()));
+
+    let short = BulkheadConfig { max_queue: 0, ..one };
+    let config = PolicyConfig { bulkhead: Some(short), ..PolicyConfig::default() };
+    let reload = || policy.reload(&config);
+    assert!(catch_unwind(AssertUnwindSafe(reload)).is_err(), "whoever woke it hears of it");
+    assert_eq!(woken.0.load(SeqCst), 1, "its line has gone");
 }
