@@ -38,7 +38,8 @@ use core::time::Duration;
 pub use self::{config::BulkheadConfig, memory::BulkheadMemory, snapshot::BulkheadSnapshot};
 use self::{queue::Queue, rules::unreserved};
 use crate::{
-    Admission, Instant, Invalid, Permit, Priority, invalid::first, permit::first_epoch, time::nanos,
+    Admission, Instant, Invalid, Permit, Priority, Reason, invalid::first, permit::first_epoch,
+    time::nanos,
 };
 
 /// The machine. 376 bytes, and 64 for each who ever waited at once, of whom there are at most `2 * max_queue +
@@ -115,11 +116,15 @@ impl Bulkhead {
         self.admit_or_wait(priority, give_up_at, now)
     }
 
-    /// Whether a call of this class would have a place at once.
-    #[must_use]
-    pub fn has_place(&self, priority: Priority) -> bool {
+    /// A place or a refusal, for one that does not wait: it drives nobody out of the line.
+    pub fn admit_at_once(&mut self, priority: Priority, now: Instant) -> Admission {
+        self.advance(now);
         // Whoever waits may not start, or would have been called up: nobody comes before this one.
-        self.may_start(priority)
+        if self.may_start(priority) {
+            return Admission::Go(self.start(priority));
+        }
+        let never = self.is_shut_out(priority);
+        self.refuse(if never { Reason::TooLarge } else { Reason::Full }, None)
     }
 
     /// The call that held `permit` has ended, after `ran`. Of another bulkhead's permits nothing is known here.

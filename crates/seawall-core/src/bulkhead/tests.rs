@@ -514,13 +514,21 @@ fn the_sizes_that_are_stated() {
 }
 
 #[test]
-fn it_knows_whether_a_class_would_have_a_place_at_once() {
-    let config = BulkheadConfig { reserves: [1, 0, 0, 0, 0], ..small(2, 0) };
+fn who_does_not_wait_has_a_place_at_once_or_is_refused_and_counted() {
+    let config = BulkheadConfig { reserves: [1, 0, 0, 0, 0], ..small(2, 3) };
     let mut bulkhead = bulkhead(&config);
-    let classes = |bulkhead: &Bulkhead| [Critical, Low].map(|class| bulkhead.has_place(class));
-    assert_eq!(classes(&bulkhead), [true, true]);
-    let _low = go(&mut bulkhead, Low, at(0));
-    assert_eq!(classes(&bulkhead), [true, false], "the other is kept for the critical");
-    let _critical = go(&mut bulkhead, Critical, at(0));
-    assert_eq!(classes(&bulkhead), [false, false]);
+    let mut asked = |class, s| bulkhead.admit_at_once(class, at(s));
+    assert!(matches!(asked(Low, 0), Admission::Go(_)));
+    assert_eq!(no(asked(Low, 0)), Reason::Full, "the other is kept for the critical");
+    assert!(matches!(asked(Critical, 0), Admission::Go(_)));
+    assert_eq!(no(asked(Critical, 0)), Reason::Full);
+    let waits = [(); 3].map(|()| wait(&mut bulkhead, Low, at(0)));
+    assert_eq!(no(bulkhead.admit_at_once(Critical, at(1))), Reason::Full);
+    let seen = bulkhead.snapshot();
+    assert_eq!((seen.running, seen.queued, seen.refused, seen.displaced), (2, 3, 3, 0));
+    waits.into_iter().for_each(|ticket| bulkhead.abandon(ticket));
+
+    let all_kept = BulkheadConfig { reserves: [2, 0, 0, 0, 0], ..small(2, 3) };
+    bulkhead.reconfigure(&all_kept, at(1)).unwrap();
+    assert_eq!(no(bulkhead.admit_at_once(Low, at(1))), Reason::TooLarge, "never");
 }

@@ -165,7 +165,7 @@ impl Bulkhead {
     }
 
     #[cold]
-    fn refuse(&mut self, reason: Reason, retry_after: Option<Duration>) -> Admission {
+    pub(super) fn refuse(&mut self, reason: Reason, retry_after: Option<Duration>) -> Admission {
         self.count(reason);
         Admission::No(Refusal { retry_after, ..Refusal::new(Pattern::Bulkhead, reason) })
     }

@@ -68,25 +68,33 @@ impl<G: Gate> Parts<'_, G> {
         tried: &[Option<G::Pick>],
         priority: Priority,
         give_up_at: Instant,
+        at_once: bool,
         now: Instant,
         draw: impl FnOnce() -> Draw,
     ) -> Result<Entry<G::Pick>, NotYet> {
         let (pick, permit) = self.gate.admit(tried, now, draw)?;
         let place = match self.bulkhead.as_mut() {
             None => None,
-            Some(bulkhead) => match bulkhead.admit(priority, give_up_at, now) {
-                Admission::Go(place) => Some(place),
-                // No permit of the gate is held in a line: after the wait it is asked again.
-                Admission::Wait(ticket) => {
-                    let until = bulkhead.due(&ticket).unwrap_or(give_up_at);
-                    self.gate.withdraw(pick, permit, now);
-                    return Err(NotYet::Wait(Turn { line: Line::Bulkhead, ticket, until }));
+            Some(bulkhead) => {
+                let admission = if at_once {
+                    bulkhead.admit_at_once(priority, now)
+                } else {
+                    bulkhead.admit(priority, give_up_at, now)
+                };
+                match admission {
+                    Admission::Go(place) => Some(place),
+                    // No permit of the gate is held in a line: after the wait it is asked again.
+                    Admission::Wait(ticket) => {
+                        let until = bulkhead.due(&ticket).unwrap_or(give_up_at);
+                        self.gate.withdraw(pick, permit, now);
+                        return Err(NotYet::Wait(Turn { line: Line::Bulkhead, ticket, until }));
+                    }
+                    Admission::No(refusal) => {
+                        self.gate.withdraw(pick, permit, now);
+                        return Err(NotYet::No(refusal));
+                    }
                 }
-                Admission::No(refusal) => {
-                    self.gate.withdraw(pick, permit, now);
-                    return Err(NotYet::No(refusal));
-                }
-            },
+            }
         };
         self.counts.attempts.started += 1;
         Ok(Entry { pick, permit, place })

@@ -18,6 +18,8 @@ pub struct Ask {
     pub cost: u32,
     /// Whether it waits where a rate limit would refuse it for now. At a shaper every call waits.
     pub patient: bool,
+    /// Whether it is refused where it would have to wait for a place.
+    pub at_once: bool,
 }
 
 /// Whether an operation may run more than once.
@@ -41,6 +43,7 @@ impl Default for Ask {
             priority: Priority::Normal,
             cost: 1,
             patient: false,
+            at_once: false,
         }
     }
 }

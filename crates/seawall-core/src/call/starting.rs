@@ -13,7 +13,7 @@ impl<P: Copy + PartialEq> Call<P> {
         now: Instant,
         draw: impl FnOnce() -> Draw,
     ) -> Result<Action, NotYet> {
-        let entry = parts.admit(&self.picks, self.priority, by, now, draw)?;
+        let entry = parts.admit(&self.picks, self.priority, by, self.at_once, now, draw)?;
         Ok(self.run(parts, entry, now))
     }
 

@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use seawall_core::{
-    Ask, BulkheadConfig, BulkheadSnapshot, Pattern, Priority, Reason, Refusal, Verdict,
-};
+use seawall_core::{Ask, BulkheadConfig, BulkheadSnapshot, Priority, Verdict};
 
 use super::{
     KEPT,
-    by_hand::{Acquire, Begun, begin, end, refused},
+    by_hand::{Acquire, Begun, begin, end},
     component,
 };
 use crate::{Error, Policy, PolicyMachines, PoolSnapshot, Refused};
@@ -53,16 +51,9 @@ impl Bulkhead {
     /// A slot if one is free.
     ///
     /// # Errors
-    /// That it is full.
+    /// That it is full, or never has a place for this class.
     pub fn try_acquire(&self, priority: Priority) -> Result<Slot, Refused> {
-        let has_place = |machines: &PolicyMachines| {
-            machines.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.has_place(priority))
-        };
-        // Who finds a place and loses it to another before it is taken is as one who waits and leaves at once.
-        if !self.0.read(has_place) {
-            return Err(refused(&self.0, Refusal::new(Pattern::Bulkhead, Reason::Full)));
-        }
-        begin(&self.0, Ask { priority, ..Ask::default() }).map(Slot)
+        begin(&self.0, Ask { priority, at_once: true, ..Ask::default() }).map(Slot)
     }
 
     /// Runs an operation on threads of the bulkhead's own, as [`Policy::run_pooled`] does.

@@ -16,9 +16,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use seawall_core::{
-    Action, Ask, Event, Finish, Outcome, Pattern, Priority, Reason, Refusal, Verdict,
-};
+use seawall_core::{Action, Ask, Event, Finish, Outcome, Priority, Refusal, Verdict};
 
 use crate::{
     Attempted, Ended, Policy, Refused,
@@ -30,13 +28,10 @@ use crate::{
 /// A call that was let through.
 pub(super) type Begun = Guard<Policy>;
 
-/// Lets a call through or not; it does not wait.
+/// Lets a call through or not, where there is no line, or it asks to be answered at once.
 pub(super) fn begin(policy: &Policy, ask: Ask) -> Result<Begun, Refused> {
-    match self::ask(policy, ask, None) {
-        // It leaves the line.
-        (_, Action::Wait) => Err(refused(policy, Refusal::new(Pattern::Bulkhead, Reason::Full))),
-        (begun, action) => answered(policy, action).map(|()| begun),
-    }
+    let (begun, action) = self::ask(policy, ask, None);
+    answered(policy, action).map(|()| begun)
 }
 
 /// Says how the caller's own code went.

@@ -191,10 +191,26 @@ fn to_try_neither_waits_nor_drives_anybody_out() {
     world.settle();
     let refused = bulkhead.try_acquire(Priority::Critical).unwrap_err();
     assert_eq!(refused.refusal.reason, Reason::Full);
-    assert_eq!(bulkhead.snapshot().queued, 1);
+    let seen = bulkhead.snapshot();
+    assert_eq!((seen.queued, seen.refused, seen.abandoned), (1, 1, 0));
     drop(held);
     world.run();
     assert_eq!(waiter.answer(), Some(Ok(())));
+}
+
+#[test]
+fn who_tries_for_a_slot_is_refused_and_counted_as_who_asks_for_one() {
+    let world = World::default();
+    for (most, reason) in [(1, Reason::Full), (0, Reason::TooLarge)] {
+        let config = BulkheadConfig { max_concurrent: most, max_queue: 0, ..one_place() };
+        let bulkhead = bulkhead(&world.time, config);
+        let _held = bulkhead.try_acquire(Priority::Normal);
+        let before = bulkhead.snapshot().refused;
+        let asked = bulkhead.acquire(Priority::Normal).blocking().unwrap_err();
+        let tried = bulkhead.try_acquire(Priority::Normal).unwrap_err();
+        assert_eq!([asked, tried].map(|refused| refused.refusal.reason), [reason; 2]);
+        assert_eq!(bulkhead.snapshot().refused, before + 2);
+    }
 }
 
 #[test]
