@@ -167,7 +167,7 @@ pub enum Stopped {
     MaxElapsed,
     /// The wait would have ended after the deadline, or the deadline has passed.
     Deadline,
-    /// A machine refused: the retry budget, the breaker, the bulkhead.
+    /// A machine refused: the retry budget, the breaker, the bulkhead, or a rate limit that limits each attempt.
     Refused(Refusal),
 }
 

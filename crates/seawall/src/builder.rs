@@ -55,7 +55,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// Limits how many calls pass in how much time. Retries do not pass it again.
+    /// Limits how many calls pass in how much time; retries too, if [`limit_each_attempt`](RateLimitConfig::limit_each_attempt).
     pub fn rate_limit(mut self, rate_limit: impl Into<Part<RateLimitConfig>>) -> Self {
         (self.config.rate_limit, self.shared.limiter) = rate_limit.into().split();
         self

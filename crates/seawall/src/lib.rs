@@ -48,7 +48,8 @@
 //!   deadline ▸ rate limit ▸ retry (budget) ▸ circuit breaker ▸ bulkhead ▸ attempt limit ▸ operation
 //! ```
 //!
-//! So a rate limit counts calls, the breaker judges every attempt, an open one ends the retries, a full bulkhead says nothing about the
+//! So a rate limit counts calls, and attempts only if [`limit_each_attempt`](RateLimitConfig::limit_each_attempt) says so;
+//! the breaker judges every attempt, an open one ends the retries, a full bulkhead says nothing about the
 //! callee, and no wait is outside the deadline. Build a policy once and clone it: clones share all state. A
 //! policy built anew for every call remembers nothing and protects nothing.
 //!
@@ -67,9 +68,11 @@
 //! | the deadline passes, or the caller goes away | by its age: a failure once it is *late*, else nothing | [`Error::TimedOut`], or nothing |
 //! | a panic | a failure | the same panic |
 //!
-//! *Late* is the learned limit; until there is one a second, or half the deadline if that is less. However it
-//! ends, the operation's future is dropped first and every permit returns. A thread cannot be cut:
-//! [`run_blocking`](Policy::run_blocking) returns late answers and counts them.
+//! *Late* is the breaker's [`slow_after`](CircuitBreakerConfig::slow_after) if that is set and below the policy's deadline; else
+//! the learned limit; until there is one a second, or half the policy's deadline if that is less. Where another call has succeeded
+//! since it began, nothing is late before that second, or half. However it ends, the operation's future is dropped first
+//! and every permit returns. A thread cannot be cut: [`run_blocking`](Policy::run_blocking) returns late answers and
+//! counts them.
 //!
 //! # Deadlines
 //!

@@ -13,7 +13,7 @@ use crate::RetryOn;
 pub struct PolicyConfig {
     /// Limit on the whole call, waits included. Default none; more than 0.
     pub deadline: Option<Duration>,
-    /// How many calls a second; retries do not pass it again.
+    /// How many calls in how much time; retries too, if [`limit_each_attempt`](RateLimitConfig::limit_each_attempt).
     pub rate_limit: Option<RateLimitConfig>,
     /// Retries and their budget.
     pub retry: Option<RetryConfig>,

@@ -87,8 +87,9 @@ impl CircuitBreaker {
 
 /// Leave to call, until it is said how the call went.
 ///
-/// Dropped before, the call ended without an answer: a failure if it ran at least a second, or if its holder panics;
-/// else it says nothing. A permit that is from before a transition decides nothing, whatever it says.
+/// Dropped before, the call ended without an answer: a failure if it ran at least
+/// [`slow_after`](CircuitBreakerConfig::slow_after), or a second where that is not set, or if its holder panics; else it
+/// says nothing. Below a second it says nothing either if another call has succeeded since it began. A permit that is from before a transition decides nothing, whatever it says.
 #[must_use = "dropped at once, it says that nothing was called"]
 pub struct Permit(Begun);
 
