@@ -17,6 +17,31 @@ use crate::{
 };
 
 /// What a key can be. Written out in events, so one that is a secret should be of a type that does not print it.
+///
+/// [`PerKey::key`](super::PerKey::key) asks by a borrowed form and makes the key of it only if it is new, so the key is
+/// `From` a reference to what it is asked by: an `Arc<str>` or a `String` by `&str`. A number is not, and needs a type:
+///
+/// ```
+/// # use seawall::{Policy, RetryConfig};
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct Tenant(u64);
+///
+/// impl From<&Tenant> for Tenant {
+///     fn from(tenant: &Tenant) -> Self {
+///         tenant.clone()
+///     }
+/// }
+///
+/// impl std::fmt::Display for Tenant {
+///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+///         self.0.fmt(f)
+///     }
+/// }
+///
+/// let tenants = Policy::builder("tenants").retry(RetryConfig::default()).per_key::<Tenant>().build()?;
+/// assert!(tenants.key(&Tenant(7)).run_blocking(|| Ok::<_, ()>(())).is_ok());
+/// # Ok::<(), seawall::Invalids>(())
+/// ```
 pub trait AnyKey: Hash + Eq + Clone + Display + Send + 'static {}
 
 impl<K: Hash + Eq + Clone + Display + Send + 'static> AnyKey for K {}
