@@ -106,6 +106,9 @@ impl<P: Copy + PartialEq> Call<P> {
         let by = if cuts { until } else { self.start_by() };
         let ready = limiter.ready_by(self.cost.into(), self.priority, by, now);
         let ready = ready.map_err(Stopped::Refused)?;
+        if ready >= self.give_up_at {
+            return Err(Stopped::Deadline);
+        }
         let queues = self.patient || limiter.is_shaper();
         Ok(if queues { until } else { until.max(ready) })
     }

@@ -241,3 +241,19 @@ fn while_a_call_waits_for_its_place_the_deadline_runs_and_the_attempts_limit_doe
         assert_nothing_is_left(&policy);
     }
 }
+
+#[test]
+fn a_retry_whose_tokens_come_with_the_deadline_is_not_waited_for() {
+    let mut world = World::default();
+    let bucket = RateLimitConfig {
+        capacity: Some(1),
+        rate: Some(Rate::per_second(1)),
+        limit_each_attempt: true,
+        ..RateLimitConfig::default()
+    };
+    let policy = world.policy().rate_limit(bucket).retry(exact_retry()).deadline(SECOND);
+    let policy = policy.build().unwrap();
+    let one = policy.clone();
+    let _ = world.block_on(async move { one.run(|| ready(Err::<(), _>(()))).await });
+    assert_eq!(world.time.passed(), Duration::ZERO, "it could not start");
+}
