@@ -61,7 +61,7 @@ pub struct RateLimiter {
     waiting: Option<Box<Waiting>>,
     /// Of all limiters that have been here.
     era: u32,
-    /// What was taken earlier was taken from another.
+    /// What was taken earlier was taken from another, or by another algorithm.
     since: Instant,
     /// What each class must leave, but the most urgent: it may use everything.
     floors: [u64; 4],
@@ -245,5 +245,5 @@ fn refused(wait: Option<Duration>, most: u64) -> Refusal {
     }
 }
 
-/// The grain of time: what was taken in the moment it joined may have been another's, and is not given back.
+/// The grain of time: what was taken in the very moment of a change may have been taken before it, and is not given back.
 const GRAIN: Duration = Duration::from_nanos(1);

@@ -1,19 +1,19 @@
 //! A rate limit under other settings: what is used stays used, who waits goes on waiting.
 
-use super::{Algorithm, Kind, RateLimitConfig, RateLimiter};
+use super::{Algorithm, GRAIN, Kind, RateLimitConfig, RateLimiter};
 use crate::{Instant, Invalid, invalid::first};
 
 impl RateLimiter {
     /// Other settings. With the same algorithm what is used stays used and the balance is clamped; another algorithm
-    /// starts as new. Who waits for tokens goes on waiting, but is refused by a shaper; who waits in a shaper is refused by
-    /// anything else. Counts stay.
+    /// starts as new, and what was taken before is not given back to it. Who waits for tokens goes on waiting, but is
+    /// refused by a shaper; who waits in a shaper is refused by anything else. Counts stay.
     ///
     /// # Errors
     /// The first setting that makes no sense; then nothing changes.
     pub fn reconfigure(&mut self, config: &RateLimitConfig, now: Instant) -> Result<(), Invalid> {
         first(|found| config.check(found))?;
         let (capacity, rate) = (config.capacity(), config.rate());
-        let mut places = 0;
+        let (mut places, mut goes_on) = (0, true);
         match (&mut self.kind, config.algorithm) {
             (Kind::TokenBucket(bucket), Algorithm::TokenBucket) => {
                 bucket.reconfigure(capacity, rate, now);
@@ -22,7 +22,7 @@ impl RateLimiter {
                 bucket.reconfigure(capacity, rate, now);
             }
             (Kind::SlidingWindow(window), Algorithm::SlidingWindow) => {
-                window.reconfigure(config.limit(), config.window(), config.buckets, now)?;
+                goes_on = window.change(config.limit(), config.window(), config.buckets, now)?;
             }
             (_, Algorithm::Shaper) => {
                 self.kind = Kind::Shaper;
@@ -30,7 +30,11 @@ impl RateLimiter {
             }
             (_, Algorithm::TokenBucket | Algorithm::LeakyBucket | Algorithm::SlidingWindow) => {
                 self.kind = Self::new(config)?.kind;
+                goes_on = false;
             }
+        }
+        if !goes_on {
+            self.since = self.since.max(now + GRAIN);
         }
         self.shaper.reconfigure(places, rate);
         self.floors = config.floors();

@@ -159,7 +159,8 @@ impl SlidingWindowCounter {
     }
 
     /// Another limit, window, or way of counting. An exact window keeps its stamps. Otherwise, unless only the
-    /// limit changes, what is used stays used as if it had been let through just now, as far as it fits.
+    /// limit changes, what is used stays used as if it had been let through just now, as far as it fits, and is not to
+    /// be [given back](Self::refund).
     ///
     /// # Errors
     /// As [`new`](Self::new) and [`with_buckets`](Self::with_buckets); then nothing changes.
@@ -170,20 +171,33 @@ impl SlidingWindowCounter {
         buckets: Option<u32>,
         now: Instant,
     ) -> Result<(), Invalid> {
+        self.change(limit, window, buckets, now).map(drop)
+    }
+
+    /// As [`reconfigure`](Self::reconfigure); says whether it still knows when what is used was let through.
+    pub(super) fn change(
+        &mut self,
+        limit: u64,
+        window: Duration,
+        buckets: Option<u32>,
+        now: Instant,
+    ) -> Result<bool, Invalid> {
         let mut fresh = Self::build(limit, window, buckets)?;
         fresh.seen = self.seen.max(now);
+        let mut knows = true;
         match (&self.kept, &mut fresh.kept) {
-            (Kept::Log(old), Kept::Log(new)) => new.copy(old),
+            (Kept::Log(old), Kept::Log(new)) => new.copy(old, fresh.seen.as_nanos()),
             (Kept::Ring(old), Kept::Ring(new)) if old.same_grid(new) => *new = old.clone(),
             (_, Kept::Log(_) | Kept::Ring(_)) => {
                 if let Kept::Ring(ring) = &mut fresh.kept {
                     ring.roll(fresh.seen.as_nanos());
                 }
                 fresh.record(self.used(now).min(limit));
+                knows = false;
             }
         }
         *self = fresh;
-        Ok(())
+        Ok(knows)
     }
 
     #[inline]

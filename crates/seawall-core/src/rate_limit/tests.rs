@@ -321,7 +321,7 @@ fn new_settings_keep_the_balance() {
 
     let nanos = Duration::from_nanos;
     for (before, after, wait, then) in [
-        (None, None, 5, 6),
+        (None, None, 5, 5),
         (None, Some(5), 11, 6),
         (Some(5), Some(5), 7, 5),
         (Some(5), None, 10, 6),
@@ -334,6 +334,41 @@ fn new_settings_keep_the_balance() {
         assert!(counter.reconfigure(3, nanos(0), after, at(105)).is_err());
         counter.reconfigure(9, nanos(20), after, at(105)).unwrap();
         assert_eq!(counter.available(at(105)), then, "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn what_is_given_back_after_a_change_makes_no_room_that_there_is_not() {
+    // (before, after, room for how many of 2 once four of five are given back)
+    for (before, after, room) in [
+        (None, None, 1),
+        (Some(5), Some(5), 1),
+        (None, Some(5), 0),
+        (Some(5), None, 0),
+        (Some(4), Some(5), 0),
+    ] {
+        let config = |limit, buckets| RateLimitConfig {
+            algorithm: Algorithm::SlidingWindow,
+            limit: Some(limit),
+            window: Some(Duration::from_nanos(100)),
+            buckets,
+            ..RateLimitConfig::default()
+        };
+        let mut limiter = RateLimiter::new(&config(5, before)).unwrap();
+        let available = |limiter: &RateLimiter, now| limiter.snapshot(at(now)).available;
+        let admit = |limiter: &mut RateLimiter, cost, now| {
+            assert!(go(&limiter.admit(cost, Priority::Normal, at(now), at(now))));
+        };
+        admit(&mut limiter, 5, 100);
+        limiter.reconfigure(&config(2, after), at(105)).unwrap();
+        (0..4).for_each(|_| limiter.refund(1, at(100)));
+        assert_eq!(available(&limiter, 105), room, "{before:?} {after:?}");
+        limiter.reconfigure(&config(5, after), at(105)).unwrap();
+        assert_eq!(available(&limiter, 105), 3 + room, "{before:?} {after:?}, raised again");
+        admit(&mut limiter, 1, 106);
+        limiter.refund(1, at(106));
+        assert_eq!(available(&limiter, 106), 3 + room, "{before:?} {after:?}, as ever");
+        assert_eq!(available(&limiter, 300), 5, "{before:?} {after:?}");
     }
 }
 

@@ -297,3 +297,62 @@ fn limits_and_deadlines_follow() {
     world.time.advance(10 * MS);
     assert!(matches!(poll(&mut call), Some(Err(Error::TimedOut(_)))));
 }
+
+/// One call at a time, and so many per hour.
+fn limited(algorithm: Algorithm, most: u64) -> PolicyConfig {
+    let window = algorithm == Algorithm::SlidingWindow;
+    let rate_limit = RateLimitConfig {
+        algorithm,
+        capacity: (!window).then_some(most),
+        rate: if window { None } else { Rate::new(1, 3_600 * SECOND) },
+        limit: window.then_some(most),
+        window: window.then_some(3_600 * SECOND),
+        ..RateLimitConfig::default()
+    };
+    let one = BulkheadConfig { max_concurrent: 1, max_run: None, ..BulkheadConfig::default() };
+    PolicyConfig { rate_limit: Some(rate_limit), ..bulkhead(one) }
+}
+
+#[test]
+fn what_another_algorithm_let_through_is_not_given_back_to_this_one() {
+    for (from, to) in [
+        (Algorithm::TokenBucket, Algorithm::SlidingWindow),
+        (Algorithm::SlidingWindow, Algorithm::TokenBucket),
+        (Algorithm::TokenBucket, Algorithm::LeakyBucket),
+    ] {
+        let world = World::default();
+        let policy = built(&world, &limited(from, 10));
+        let mut holder = hanging(&policy, Priority::Normal);
+        assert!(poll(&mut holder).is_none());
+        let mut queued = [(); 2].map(|()| hanging(&policy, Priority::Normal));
+        queued.iter_mut().for_each(|call| assert!(poll(call).is_none()));
+        world.time.advance(SECOND);
+        policy.reload(&limited(to, 2)).unwrap();
+        world.time.advance(SECOND);
+        let mut new = [(); 2].map(|()| hanging(&policy, Priority::Normal));
+        new.iter_mut().for_each(|call| assert!(poll(call).is_none()));
+        drop((queued, holder));
+        for mut runs in new {
+            assert!(poll(&mut runs).is_none());
+        }
+        assert_eq!(policy.counts().attempts.started, 3, "{from:?} {to:?}: the holder and these");
+        let more = (0..5).filter(|_| policy.run_blocking(|| Ok::<_, ()>(())).is_ok()).count();
+        assert_eq!(more, 0, "{from:?} {to:?}: two, and two have run");
+    }
+}
+
+#[test]
+fn a_lowered_limit_is_not_raised_again_by_those_who_leave() {
+    let world = World::default();
+    let policy = built(&world, &limited(Algorithm::SlidingWindow, 5));
+    let mut holder = hanging(&policy, Priority::Normal);
+    assert!(poll(&mut holder).is_none());
+    let mut queued = [(); 4].map(|()| hanging(&policy, Priority::Normal));
+    queued.iter_mut().for_each(|call| assert!(poll(call).is_none()));
+    world.time.advance(SECOND);
+    policy.reload(&limited(Algorithm::SlidingWindow, 2)).unwrap();
+    drop(queued);
+    drop(holder);
+    let ran = (0..5).filter(|_| policy.run_blocking(|| Ok::<_, ()>(())).is_ok()).count();
+    assert_eq!(ran, 1, "and the holder: two in the window");
+}
