@@ -23,7 +23,7 @@
 //! Nothing is computed per call: the limit is a field, and a sample is one addition.
 
 use alloc::format;
-use core::time::Duration;
+use core::{mem, time::Duration};
 
 use crate::{
     Instant, Invalid, Ratio,
@@ -218,6 +218,12 @@ impl AdaptiveTimeout {
         self.due = Instant::ORIGIN;
         self.config = config;
         Ok(())
+    }
+
+    /// Puts down when somebody answered last and takes up what `answered` has: what is learned may be of many callees,
+    /// but that one of them answers says nothing of another.
+    pub const fn exchange(&mut self, answered: &mut Instant) {
+        mem::swap(&mut self.answered, answered);
     }
 
     /// Whether an attempt ended by itself since `at`.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use seawall_core::{
     AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Counts,
-    EventRing, Invalid, Plan, RateLimitConfig, RateLimiter, RetryBudget, RetryConfig,
+    EventRing, Instant, Invalid, Plan, RateLimitConfig, RateLimiter, RetryBudget, RetryConfig,
     TimeoutConfig,
 };
 
@@ -237,6 +237,7 @@ impl PolicyMachines {
             limiter: config.rate_limit.as_ref().map(RateLimiter::new).transpose()?.map(Box::new),
             bulkhead: config.bulkhead.as_ref().map(Bulkhead::new).transpose()?.map(Box::new),
             timeout: config.timeout.clone().map(AdaptiveTimeout::new).transpose()?.map(Box::new),
+            answered: Instant::ORIGIN,
             counts: Counts::default(),
             events: EventRing::new(),
         })
@@ -253,6 +254,7 @@ impl PolicyMachines {
             limiter: self.limiter.clone(),
             bulkhead: self.bulkhead.clone(),
             timeout: None,
+            answered: Instant::ORIGIN,
             counts: Counts::default(),
             events: EventRing::new(),
         }

@@ -74,6 +74,8 @@ pub struct PolicyMachines {
     pub(crate) budget: Option<Box<RetryBudget>>,
     pub(crate) bulkhead: Option<Box<Bulkhead>>,
     pub(crate) timeout: Option<Box<AdaptiveTimeout>>,
+    /// When its callee answered last, while what it learns is lent to others.
+    pub(crate) answered: Instant,
     pub(crate) counts: Counts,
     pub(crate) events: EventRing,
 }

@@ -178,7 +178,12 @@ impl<'h> Borrowed<'h> {
             swap(&mut own.bulkhead, &mut lent.machines().bulkhead);
         }
         if let Some(lent) = timeout {
-            swap(&mut own.timeout, &mut lent.machines().timeout);
+            let lent = lent.machines();
+            // Wherever it is now: what others are answered says nothing of this policy's callee.
+            if let Some(timeout) = own.timeout.as_mut().or(lent.timeout.as_mut()) {
+                timeout.exchange(&mut own.answered);
+            }
+            swap(&mut own.timeout, &mut lent.timeout);
         }
     }
 }

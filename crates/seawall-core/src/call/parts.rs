@@ -154,7 +154,7 @@ impl<G: Gate> Parts<'_, G> {
     }
 
     /// Whether a success came from there since `at`. Where there is no breaker to know, the learned limit does: it
-    /// hears of every success.
+    /// hears of every success, and [whose](AdaptiveTimeout::exchange) it was.
     pub(crate) fn has_answered_since(&self, pick: G::Pick, at: Instant) -> bool {
         self.gate.has_answered_since(pick, at).unwrap_or_else(|| {
             self.timeout.as_ref().is_some_and(|timeout| timeout.has_answered_since(at))

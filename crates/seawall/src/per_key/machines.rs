@@ -48,6 +48,8 @@ struct Memory {
     budget: RetryBudgetMemory,
     breaker: CircuitBreakerMemory,
     bulkhead: BulkheadMemory,
+    /// When its callee answered last: what is learned is of all keys, and cannot tell.
+    answered: Instant,
 }
 
 impl<K: AnyKey> KeyedMachines<K> {
@@ -160,7 +162,8 @@ impl<K: AnyKey> KeyedMachines<K> {
         let own = PolicyConfig { timeout: None, ..config.clone() };
         let mut reloaded = Reloaded::default();
         for (place, cell) in self.cells.all() {
-            let mut one = self.machines.for_one();
+            let mut one =
+                PolicyMachines { answered: cell.memory.answered, ..self.machines.for_one() };
             exchange(&mut one, &mut cell.memory, self.seed ^ place);
             reloaded.windows_emptied |= one.reload(&own, plan.clone(), seed, now)?.windows_emptied;
             cell.memory = Memory::of(one);
@@ -216,12 +219,13 @@ impl<K> fmt::Debug for KeyedMachines<K> {
 
 impl Memory {
     fn of(machines: PolicyMachines) -> Self {
-        let PolicyMachines { limiter, breaker, budget, bulkhead, .. } = machines;
+        let PolicyMachines { limiter, breaker, budget, bulkhead, answered, .. } = machines;
         Self {
             limiter: limiter.map(|limiter| limiter.into_memory()).unwrap_or_default(),
             budget: budget.map(|budget| budget.into_memory()).unwrap_or_default(),
             breaker: breaker.map(CircuitBreaker::into_memory).unwrap_or_default(),
             bulkhead: bulkhead.map(|bulkhead| bulkhead.into_memory()).unwrap_or_default(),
+            answered,
         }
     }
 }
@@ -239,6 +243,9 @@ fn exchange(machines: &mut PolicyMachines, memory: &mut Memory, seed: u32) {
     }
     if let Some(bulkhead) = &mut machines.bulkhead {
         bulkhead.exchange(&mut memory.bulkhead);
+    }
+    if let Some(timeout) = &mut machines.timeout {
+        timeout.exchange(&mut memory.answered);
     }
 }
 

@@ -15,7 +15,7 @@ use seawall::{
     core::{Algorithm, Phase, Rate, Reason, Verdict},
 };
 
-use crate::world::{MS, SECOND, World, caught, poll};
+use crate::world::{MS, SECOND, World, caught, exact_retry, poll};
 
 type Pending = std::pin::Pin<Box<dyn Future<Output = Result<(), Error<()>>>>>;
 
@@ -71,6 +71,58 @@ fn reason(answer: Option<Result<(), Error<()>>>) -> Reason {
     match answer {
         Some(Err(Error::Refused(refused))) => refused.refusal.reason,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Whether the learned limit cuts a hung attempt for acme, for whose places others wait, where the callee answers for
+/// another key, or for acme too.
+fn is_cut(answers: &str, reloads: bool) -> bool {
+    let world = World::default();
+    let two = BulkheadConfig { max_concurrent: 2, max_run: None, ..BulkheadConfig::default() };
+    let config = PolicyConfig {
+        bulkhead: Some(two),
+        timeout: Some(TimeoutConfig { warm_up: 10, ..TimeoutConfig::default() }),
+        retry: Some(exact_retry()),
+        ..PolicyConfig::default()
+    };
+    let tenants = tenants(&world, config.clone(), 10);
+    let good = |key| {
+        let (key, time) = (tenants.key(key), world.time.clone());
+        let sleep = move || {
+            let sleep = time.sleep(10 * MS);
+            async {
+                sleep.await;
+                Ok::<_, ()>(())
+            }
+        };
+        Box::pin(async move { key.run(sleep).await })
+    };
+    for _ in 0..20 {
+        let mut call = good("other");
+        assert!(poll(&mut call).is_none());
+        world.time.advance(10 * MS);
+        assert!(poll(&mut call).is_some());
+    }
+    let mut answered = good(answers);
+    assert!(poll(&mut answered).is_none());
+    // The first hangs, the last waits for a place.
+    let mut calls = [(); 4].map(|()| hanging(&tenants, "acme"));
+    calls.iter_mut().for_each(|call| assert!(poll(call).is_none()));
+    world.time.advance(10 * MS);
+    assert!(poll(&mut answered).is_some());
+    if reloads {
+        tenants.reload(&config).expect("the settings make sense");
+    }
+    world.time.advance(6 * MS);
+    assert!(poll(&mut calls[0]).is_none());
+    tenants.counts().timed_out > 0
+}
+
+#[test]
+fn who_answers_for_one_key_does_not_make_the_hung_callee_of_another_a_busy_one() {
+    for reloads in [false, true] {
+        assert!(is_cut("other", reloads));
+        assert!(!is_cut("acme", reloads));
     }
 }
 

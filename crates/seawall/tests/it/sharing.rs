@@ -212,6 +212,48 @@ fn what_one_policy_learns_limits_the_other() {
 }
 
 #[test]
+fn who_answers_one_policy_does_not_make_the_hung_callee_of_another_a_busy_one() {
+    for (answers, cut) in [("writes", 1), ("reads", 0)] {
+        let world = World::default();
+        let two = BulkheadConfig { max_concurrent: 2, max_run: None, ..BulkheadConfig::default() };
+        let config = TimeoutConfig { warm_up: 10, ..TimeoutConfig::default() };
+        let timeout = AdaptiveTimeout::with_clock("search", config, world.time.clock()).unwrap();
+        let policy = |name| {
+            let policy = named(name, &world.time).bulkhead(two.clone()).timeout(&timeout);
+            policy.retry(exact_retry()).build().unwrap()
+        };
+        let (reads, writes) = (policy("reads"), policy("writes"));
+        let good = |policy: &Policy| {
+            let (policy, time) = (policy.clone(), world.time.clone());
+            let sleep = move || {
+                let sleep = time.sleep(10 * MS);
+                async {
+                    sleep.await;
+                    Ok::<_, ()>(())
+                }
+            };
+            Box::pin(async move { policy.run(sleep).await })
+        };
+        for _ in 0..20 {
+            let mut call = good(&writes);
+            assert!(poll(&mut call).is_none());
+            world.time.advance(10 * MS);
+            assert!(poll(&mut call).is_some());
+        }
+        let mut answered = good(if answers == "reads" { &reads } else { &writes });
+        assert!(poll(&mut answered).is_none());
+        // The first hangs, the last waits for a place.
+        let mut calls = [(); 4].map(|()| Box::pin(reads.run(pending::<Result<(), ()>>)));
+        calls.iter_mut().for_each(|call| assert!(poll(call).is_none()));
+        world.time.advance(10 * MS);
+        assert!(poll(&mut answered).is_some());
+        world.time.advance(6 * MS);
+        assert!(poll(&mut calls[0]).is_none());
+        assert_eq!(reads.counts().timed_out, cut, "{answers}");
+    }
+}
+
+#[test]
 fn a_limit_that_is_set_anew_is_that_of_all_who_share_it() {
     let mut world = World::default();
     let limits = |attempt| TimeoutConfig { attempt, ..TimeoutConfig::default() };
