@@ -21,7 +21,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use seawall::{
     Held,
-    core::{Ask, Cause, Finish, Instant, Pattern, Reason, Refusal, Repeat, Stopped},
+    core::{Ask, Finish, Instant, Pattern, Reason, Refusal, Repeat, Stopped},
 };
 
 use crate::{
@@ -52,8 +52,8 @@ pub(crate) async fn answer(
     let method = request.method().clone();
     match forward(&gateway, request, peer).await {
         Ok(answer) => answer.map(Either::Left),
-        Err(Refused { own, cause, retry_after, standing }) => {
-            let mut answer = own.respond_with(&method, retry_after, &own.because(cause));
+        Err(Refused { own, refusal, retry_after, standing }) => {
+            let mut answer = own.respond_with(&method, retry_after, &own.because(refusal));
             if let Some(standing) = standing {
                 standing.write(answer.headers_mut());
             }
@@ -65,8 +65,8 @@ pub(crate) async fn answer(
 /// An answer of our own: what it says, and when asking again makes sense.
 struct Refused {
     own: Own,
-    /// What opened the breakers, if they refused.
-    cause: Option<Cause>,
+    /// Whose no it was, if nothing was attempted.
+    refusal: Option<Refusal>,
     retry_after: Option<Duration>,
     /// Where the request stands with the rate limit, if there is one.
     standing: Option<Standing>,
@@ -76,14 +76,14 @@ impl Refused {
     /// With the time the machines know, or the default where they know none: what no time helps has neither.
     fn new(own: Own, known: Option<Duration>) -> Self {
         let retry_after = own.retry_after_default().map(|default| known.unwrap_or(default));
-        Self { own, cause: None, retry_after, standing: None }
+        Self { own, refusal: None, retry_after, standing: None }
     }
 }
 
 /// The limit knows a time to come again, or that none helps.
 impl From<TooMany> for Refused {
     fn from(TooMany { standing, retry_after }: TooMany) -> Self {
-        Self { own: Own::Limited, cause: None, retry_after, standing: Some(standing) }
+        Self { own: Own::Limited, refusal: None, retry_after, standing: Some(standing) }
     }
 }
 
@@ -219,7 +219,7 @@ fn refused(refusal: Refusal) -> Refused {
         Pattern::Deadline => Own::Timeout,
         _ => Own::Unavailable,
     };
-    let refused = Refused { cause: refusal.cause, ..Refused::new(own, refusal.retry_after) };
+    let refused = Refused { refusal: Some(refusal), ..Refused::new(own, refusal.retry_after) };
     match refusal.reason {
         // It ends when an operator says so, and nobody knows when.
         Reason::ForcedOpen | Reason::TooLarge => Refused { retry_after: None, ..refused },
@@ -280,10 +280,8 @@ mod tests {
         ] {
             let refused = refused(refusal);
             assert_eq!((refused.own, refused.retry_after), (own, retry_after), "{refusal}");
+            assert_eq!(refused.refusal, Some(refusal), "and why");
         }
-        let cause = Some(Cause::Failures(5));
-        let open = Refusal::new(Pattern::Pick, Reason::Open).because(Cause::Failures(5));
-        assert_eq!(refused(open).cause, cause, "and what opened the breakers");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::Full;
-use seawall::core::Cause;
+use seawall::core::{Pattern, Refusal};
 
 use crate::{framing::Malformed, headers::Loop, pool::SendError};
 
@@ -129,12 +129,18 @@ impl Own {
         }
     }
 
-    /// What happened, and what opened the breaker if one refused: no endpoint's name, only how the last calls went.
+    /// What happened, and why if something refused: what opened the breaker, or why the bulkhead had no place. No
+    /// endpoint's name, only how the last calls went.
     #[must_use]
-    pub fn because(self, cause: Option<Cause>) -> Cow<'static, str> {
-        match cause {
-            Some(cause) => format!("{} ({cause})", self.words()).into(),
-            None => self.words().into(),
+    pub fn because(self, refusal: Option<Refusal>) -> Cow<'static, str> {
+        match refusal {
+            Some(Refusal { cause: Some(cause), .. }) => {
+                format!("{} ({cause})", self.words()).into()
+            }
+            Some(Refusal { by: Pattern::Bulkhead, reason, .. }) => {
+                format!("{} ({})", self.words(), reason.words()).into()
+            }
+            _ => self.words().into(),
         }
     }
 
@@ -285,6 +291,7 @@ pub const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use seawall::core::{Cause, Reason};
 
     use super::*;
 
@@ -314,7 +321,8 @@ mod tests {
     #[tokio::test]
     async fn an_answer_says_what_opened_the_breaker() {
         let own = Own::Unavailable;
-        let answer = own.respond_with(&Method::GET, None, &own.because(Some(Cause::Failures(5))));
+        let open = Refusal::new(Pattern::Pick, Reason::Open).because(Cause::Failures(5));
+        let answer = own.respond_with(&Method::GET, None, &own.because(Some(open)));
         let told = "no endpoint takes requests at the moment (5 failures in a row)";
         assert_eq!(
             answer.headers()["proxy-status"],
@@ -324,6 +332,23 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["detail"], told);
         assert_eq!(own.because(None), own.words());
+    }
+
+    #[test]
+    fn an_answer_says_why_there_was_no_place() {
+        for (reason, why) in [
+            (Reason::Full, "full"),
+            (Reason::Displaced, "displaced by a more urgent call"),
+            (Reason::WaitOver, "waited too long"),
+            (Reason::Hopeless, "its turn would come too late"),
+            (Reason::TooLarge, "asked for more than there ever is"),
+            (Reason::TooLate, "cannot end before the deadline"),
+        ] {
+            let told = Own::Full.because(Some(Refusal::new(Pattern::Bulkhead, reason)));
+            assert_eq!(told, format!("as many requests are in progress as may be ({why})"));
+        }
+        let late = Refusal::new(Pattern::Deadline, Reason::TooLate);
+        assert_eq!(Own::Timeout.because(Some(late)), Own::Timeout.words());
     }
 
     #[tokio::test]

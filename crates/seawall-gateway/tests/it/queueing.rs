@@ -63,6 +63,8 @@ async fn who_waits_too_long_or_leaves_gives_its_place_in_the_line_back() {
     let refused = Client::connect(proxy.addr).await.ask(get("normal")).await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    let why = "details=\"as many requests are in progress as may be (waited too long)\"\r\n";
+    assert!(refused.contains(why), "{refused}");
     let mut leaver = Client::connect(proxy.addr).await;
     leaver.say(get("normal")).await;
     until("it waits", || proxy.queued() == 1).await;
