@@ -57,7 +57,7 @@ impl<'r> Raw<'r> {
         let upstreams = root.named("upstream", Some(&UPSTREAM));
         let upstreams: Vec<_> =
             upstreams.into_iter().map(|(name, table)| upstream(name, table)).collect();
-        let routes = root.take("route").map(|value| routes(&value)).unwrap_or_default();
+        let routes = root.take("route").map(|value| routes(&value, &upstreams)).unwrap_or_default();
         if routes.is_empty() && root.peek("route").is_none_or(|value| value.is_list()) {
             root.missing("no [[route]]: every request would be answered with 404");
         }

@@ -397,6 +397,17 @@ fn every_mistake_in_an_upstream_is_told() {
             "retry_buget = '1%'",
             "4:1: unknown field `retry_buget`, did you mean `retry_budget`?".into(),
         ),
+        (
+            "bulkhead = true\ndeadline = '1s'\npriority = 'low'\nrate_limit = true\nretry = true\ntimeout = true",
+            ["bulkhead", "deadline", "priority", "rate_limit", "retry", "timeout"]
+                .iter()
+                .zip(4..)
+                .map(|(field, line)| {
+                    format!("{line}:1: `{field}` belongs to the route: write it under the [[route]] with upstream = \"up\"")
+                })
+                .collect::<Vec<_>>()
+                .join("\n"),
+        ),
     ] {
         assert_eq!(problems(&file("", upstream, "")), told);
     }
@@ -518,6 +529,10 @@ fn every_mistake_in_a_route_is_told() {
         (
             "[[route]]\nname = 'r'\nupstream = 'upp'",
             "9:8: route \"r\" is written twice\n10:12: upstream is \"upp\", which is not defined, did you mean \"up\"?",
+        ),
+        (
+            "[[route]]\nname = 's'\nupstream = 'upp'\ncircuit_breaker = true",
+            "10:12: upstream is \"upp\", which is not defined, did you mean \"up\"?\n11:1: `circuit_breaker`: the breaker belongs to the upstream: write circuit_breaker under [upstream.NAME]",
         ),
         (
             "[[route]]\nname = 'a b'\nupstream = [{ name = 'up', weight = 9 }]",

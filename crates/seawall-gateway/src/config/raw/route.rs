@@ -13,10 +13,11 @@ use seawall::{
 
 use super::{RawRoute, within};
 use crate::config::{
-    PriorityBy, RouteConfig, RouteLimitConfig, RouteMatch, matching::MATCH, preset,
+    PriorityBy, RouteConfig, RouteLimitConfig, RouteMatch, UpstreamConfig, matching::MATCH, preset,
 };
 
-pub(super) fn routes<'r>(value: &Value<'r>) -> Vec<RawRoute<'r>> {
+/// The routes to these upstreams.
+pub(super) fn routes<'r>(value: &Value<'r>, upstreams: &[UpstreamConfig]) -> Vec<RawRoute<'r>> {
     if value.is_table() {
         value.problem("route is a table, expected a list of tables: write [[route]]");
         return Vec::new();
@@ -29,12 +30,16 @@ pub(super) fn routes<'r>(value: &Value<'r>) -> Vec<RawRoute<'r>> {
             Some((name, _)) => format!("route.{name}"),
             None => format!("route.{n}"),
         };
-        Some(route(entry.named(path, "").table()?, name))
+        Some(route(entry.named(path, "").table()?, name, upstreams))
     };
     entries.into_iter().enumerate().filter_map(route).collect()
 }
 
-fn route<'r>(mut table: Table<'r>, name: Option<(&str, Value<'r>)>) -> RawRoute<'r> {
+fn route<'r>(
+    mut table: Table<'r>,
+    name: Option<(&str, Value<'r>)>,
+    upstreams: &[UpstreamConfig],
+) -> RawRoute<'r> {
     if table.take("name").is_none() {
         table.missing("a route without a name, expected such as name = \"orders\"");
     }
@@ -55,6 +60,8 @@ fn route<'r>(mut table: Table<'r>, name: Option<(&str, Value<'r>)>) -> RawRoute<
     table.set("priority", PriorityBy::read, &mut config.priority);
     read_limits(&mut table, &mut config);
     let owner = upstream.as_ref().filter(|value| !value.is_list()).and_then(Value::text);
+    // A mistyped one is told as such, and not to be written under.
+    let owner = owner.filter(|owner| upstreams.iter().any(|upstream| upstream.name == *owner));
     read_retry(&mut table, &mut config, owner.unwrap_or("NAME"));
     config.bulkhead = bulkhead_or_preset(&mut table, true, preset::bulkhead(), read_bulkhead);
     let kept = |value: &Value<'_>| {

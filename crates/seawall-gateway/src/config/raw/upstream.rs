@@ -36,6 +36,13 @@ pub(super) fn upstream(name: String, mut table: Table<'_>) -> UpstreamConfig {
     table.set("max_connections", connections, &mut config.max_connections);
     table.set("idle_timeout", some_time, &mut config.idle_timeout);
     table.set("balance", balance, &mut ());
+    for field in ["bulkhead", "deadline", "priority", "rate_limit", "retry", "timeout"] {
+        let right = format_args!(
+            "belongs to the route: write it under the [[route]] with upstream = \"{}\"",
+            config.name
+        );
+        table.refuse(field, format_args!("`{field}` {right}"));
+    }
     table.later(&["health", "outlier"]);
     table.end();
     config
