@@ -62,13 +62,23 @@ impl Bulkhead {
         if self.completed - self.forgotten < WARM_UP {
             return Duration::ZERO;
         }
-        let ahead = match self.config.priority {
-            true => self.queue.waiting()[..=class.index()].iter().sum(),
-            false => self.queue.len(),
-        };
         let run_time = self.run_time >> DECAY_SHIFT;
-        let limit = u64::from(self.config.max_concurrent.max(1));
-        Duration::from_nanos(run_time.saturating_mul(u64::from(ahead)) / limit)
+        let takes = |ahead: u32, places: u32| {
+            run_time.saturating_mul(u64::from(ahead)) / u64::from(places.max(1))
+        };
+        let nanos = if self.config.priority {
+            // Its class, and any of those next before it, have no more places than the others leave them.
+            let (mut ahead, mut places) = (0, unreserved(&self.config));
+            let classes = self.queue.waiting().iter().zip(&self.config.reserves);
+            let some = classes.take(class.index() + 1).rev().map(|(waiting, reserve)| {
+                (ahead, places) = (ahead + waiting, places + reserve);
+                takes(ahead, places)
+            });
+            some.max().unwrap_or_default()
+        } else {
+            takes(self.queue.len(), self.config.max_concurrent)
+        };
+        Duration::from_nanos(nanos)
     }
 }
 

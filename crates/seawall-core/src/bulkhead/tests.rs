@@ -367,6 +367,37 @@ fn who_would_be_served_at_the_very_end_has_hope() {
 }
 
 #[test]
+fn hope_is_judged_by_the_places_that_others_leave() {
+    let config = BulkheadConfig {
+        max_concurrent: 10,
+        max_run: None,
+        reserves: [0, 6, 0, 3, 0],
+        ..small(10, 100)
+    };
+    let mut bulkhead = bulkhead(&config);
+    for _ in 0..20 {
+        let permit = go(&mut bulkhead, Normal, at(0));
+        bulkhead.leave(permit, 4 * SECOND);
+    }
+    let run_time = bulkhead.run_time >> DECAY_SHIFT;
+    let _one = go(&mut bulkhead, Critical, at(0));
+    let _high: Vec<_> = (0..6).map(|_| go(&mut bulkhead, High, at(0))).collect();
+    let waits = [(Critical, 1), (High, 2), (Normal, 3)];
+    let _tickets: Vec<_> = waits
+        .iter()
+        .flat_map(|&(class, times)| core::iter::repeat_n(class, times))
+        .map(|class| wait(&mut bulkhead, class, at(0)))
+        .collect();
+    // Who waits as normal has the one place that nobody has reserved; for high there are seven, with low three more.
+    for (class, ahead, places) in
+        [(Critical, 1, 1), (High, 3, 7), (Normal, 3, 1), (Low, 3, 4), (Background, 3, 4)]
+    {
+        let expected = Duration::from_nanos(run_time * ahead / places);
+        assert_eq!(bulkhead.expected_wait(class), expected, "{class:?}");
+    }
+}
+
+#[test]
 fn hope_is_not_judged_before_twenty_have_completed() {
     let mut bulkhead = bulkhead(&small(1, 100));
     for _ in 0..19 {

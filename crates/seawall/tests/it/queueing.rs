@@ -122,6 +122,38 @@ fn a_wait_ends_with_a_refusal_that_says_why() {
 }
 
 #[test]
+fn a_turn_that_the_places_of_others_put_off_is_not_waited_for() {
+    let mut world = World::default();
+    let mostly_critical = BulkheadConfig {
+        max_concurrent: 10,
+        max_run: None,
+        reserves: [9, 0, 0, 0, 0],
+        ..BulkheadConfig::default()
+    };
+    let policy = world.policy().bulkhead(mostly_critical).build().unwrap();
+    let (one, time) = (policy.clone(), world.time.clone());
+    let second = || {
+        let (policy, time) = (one.clone(), time.clone());
+        async move {
+            let call = policy.run(async || {
+                time.sleep(SECOND).await;
+                Ok::<_, ()>(())
+            });
+            call.await
+        }
+    };
+    for _ in 0..40 {
+        let call = second();
+        assert!(world.block_on(call).is_ok());
+    }
+    // One place for all normal calls: nine wait before this one, a second each.
+    let _jobs: Vec<_> = (0..10).map(|_| world.spawn(second())).collect();
+    world.settle();
+    let mut late = Box::pin(policy.call().deadline(3 * SECOND).run(|| ready(Ok::<_, ()>(()))));
+    assert!(poll(&mut late).is_some(), "its turn would come after ten seconds");
+}
+
+#[test]
 fn dropped_while_waiting_or_granted_it_passes_the_place_on() {
     for polls in 1..=3 {
         let world = World::default();

@@ -177,11 +177,22 @@ impl Model {
         if give_up_at <= self.latest {
             return self.refuse(Reason::TooLate, None);
         }
-        let ahead = match self.config.priority {
-            true => self.waiting().filter(|one| one.class <= class).count(),
-            false => self.waiting().count(),
-        } as u64;
-        let expected = (self.run_time / 8) * ahead / u64::from(self.config.max_concurrent);
+        let takes =
+            |ahead: usize, places: u32| self.run_time / 8 * ahead as u64 / u64::from(places);
+        let expected = match self.config.priority {
+            true => Priority::ALL[..=class.index()]
+                .iter()
+                .map(|&from| {
+                    let ahead = self.waiting().filter(|one| (from..=class).contains(&one.class));
+                    let rows = Priority::ALL.iter().zip(self.config.reserves);
+                    let others = rows.filter(|(other, _)| !(from..=class).contains(other));
+                    let reserved: u32 = others.map(|(_, reserve)| reserve).sum();
+                    takes(ahead.count(), self.config.max_concurrent - reserved)
+                })
+                .max()
+                .unwrap_or(0),
+            false => takes(self.waiting().count(), self.config.max_concurrent),
+        };
         if self.shown.completed >= 20
             && expected > self.end(&one).as_nanos() - self.latest.as_nanos()
         {
