@@ -107,8 +107,12 @@ impl<P: Copy + PartialEq> Running<P> {
         give_up_at: Instant,
         now: Instant,
     ) -> Outcome {
-        let with_deadline =
-            outcome == Outcome::Failure && now + super::DEADLINE_GRAIN >= give_up_at;
+        // Where the policy's deadline is short the grain is too: what fails at once does not fail for want of time.
+        let grain = || {
+            let grain = super::DEADLINE_GRAIN;
+            parts.plan.deadline.map_or(grain, |deadline| grain.min(deadline / 2))
+        };
+        let with_deadline = outcome == Outcome::Failure && now + grain() >= give_up_at;
         if with_deadline && !took.is_some_and(|age| self.is_held_against(parts, age)) {
             return Outcome::Ignored;
         }

@@ -338,6 +338,19 @@ fn a_deadline_is_carried_to_a_thread() {
 }
 
 #[test]
+fn a_callee_that_fails_at_once_opens_its_breaker_under_a_short_deadline_too() {
+    for deadline in [2 * MS, MS, MS / 10] {
+        let world = World::default();
+        let once = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+        let policy = world.policy().deadline(deadline).circuit_breaker(once).build().unwrap();
+        let _ = policy.call().deadline(deadline / 4).run_blocking(|| Err::<(), _>(()));
+        assert_eq!(policy.phase(), Some(Phase::Closed), "{deadline:?}: its caller had no time");
+        let _ = policy.run_blocking(|| Err::<(), _>(()));
+        assert_eq!(policy.phase(), Some(Phase::Open), "{deadline:?} {:?}", policy.counts());
+    }
+}
+
+#[test]
 fn what_gives_up_with_the_deadline_opens_the_outer_breaker_only_once_it_is_late() {
     let mut world = World::default();
     let breaker = CircuitBreakerConfig { failures: 3, ..CircuitBreakerConfig::default() };
