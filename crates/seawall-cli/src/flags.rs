@@ -28,7 +28,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Seconds per side: the run takes about twice as long
+    /// Seconds per side, 19 to 3600: the run takes about twice as long
     #[arg(long, default_value_t = demo::SECONDS, value_parser = clap::value_parser!(u32).range(i64::from(demo::MIN_SECONDS)..=3_600))]
     pub(crate) seconds: u32,
     /// Fixes arrivals and service times [default: by the clock; printed]
@@ -74,5 +74,12 @@ mod tests {
     #[test]
     fn the_table_is_sound() {
         Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_tells_how_long_a_run_can_be() {
+        let mut flags = Flags::command();
+        let help = flags.find_subcommand_mut("demo").unwrap().render_help().to_string();
+        assert!(help.contains(&format!("{} to 3600", demo::MIN_SECONDS)), "{help}");
     }
 }

@@ -35,7 +35,14 @@
 //!      policies.toml:3:14: retry.base_delay is 100, \
 //!      expected a duration in quotes such as \"250ms\", \"1.5s\" or \"1m30s\"",
 //! );
-//! # Ok::<(), seawall::config::Problems>(())
+//!
+//! let registry = seawall::Registry::new();
+//! for (name, config) in &read.policies {
+//!     registry.policy_from(name, config, &read.origins)?;
+//! }
+//! let payments = registry.find("payments").ok_or("no [policy.payments]")?;
+//! assert!(payments.run_blocking(|| Ok::<_, ()>(())).is_ok());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Values

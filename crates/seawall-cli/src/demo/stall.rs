@@ -122,7 +122,7 @@ pub(super) fn told(held: bool, straight: &[Stall], gateway: &[Stall]) -> Option<
     if let Some((spell, side)) = by(Sleeper::Machine) {
         let so = match held {
             true => "yet it held",
-            false if spell.lasted_s >= EXCUSE.as_secs_f64() => "figures say nothing",
+            false if spell.lasted_s >= EXCUSE.as_secs_f64() => "repeat the run",
             false => "no excuse",
         };
         return Some(format!("the machine {spell} ({side}): {so}"));
@@ -223,9 +223,7 @@ mod tests {
                 false,
                 &runtime,
                 &machine,
-                Some(
-                    "the machine stood still for 1.6 s from 14.2 s (gateway): figures say nothing",
-                ),
+                Some("the machine stood still for 1.6 s from 14.2 s (gateway): repeat the run"),
             ),
             (
                 false,
@@ -237,7 +235,7 @@ mod tests {
                 false,
                 &[],
                 &[stall(Machine, 1.4, 0.25)],
-                Some("the machine stood still for 0.2 s from 1.4 s (gateway): figures say nothing"),
+                Some("the machine stood still for 0.2 s from 1.4 s (gateway): repeat the run"),
             ),
             (
                 true,

@@ -319,7 +319,7 @@ mod tests {
         for (samples, who, last) in [
             (&held, None, "straight served 0.00 %, below 90.0 % wanted"),
             (&held, Some(Sleeper::Machine), "for 1.6 s from 14.2 s (gateway): yet it held"),
-            (&straight, Some(Sleeper::Machine), "14.2 s (gateway): figures say nothing"),
+            (&straight, Some(Sleeper::Machine), "14.2 s (gateway): repeat the run"),
             (&straight, None, "stood still: the figures are the gateway's"),
         ] {
             let report = Report::new(&plan, side(&straight, None), side(samples, who));
