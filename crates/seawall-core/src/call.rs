@@ -32,6 +32,8 @@
 //!   as its breaker says is slow, else as the learned limit, or, while nothing is learned, [`Plan::late_after`]; a
 //!   younger one is ignored. So is one younger than [`Plan::late_after`] if something else was answered there since it began: a hung callee answers
 //!   nothing, one that is slow under load does, and opening its breaker would make an outage of a slow second.
+//! - What a visit wakes may panic, and the visit with it, once its step is done. So whoever visits twice, or goes on after
+//!   a visit, leaves in its place what [`Call::abandon`] has to give back.
 //! - A failure that comes with the deadline is judged like an attempt without an answer: what the operation calls
 //!   inherits the deadline and gives up then, or a caller with 5 ms left would open the breaker for all.
 
@@ -222,11 +224,12 @@ impl<P: Copy + PartialEq> Call<P> {
                 Action::Wait
             }
             // Streaming stays, judged a success: it still flows.
-            (State::Streaming(mut stream), Event::Tick) => {
-                if stream.open.as_ref().is_some_and(|(_, good_at)| *good_at <= now) {
-                    shared.visit(now, |mut parts| stream.judge(&mut parts, Outcome::Success, now));
-                }
+            (State::Streaming(stream), Event::Tick) => {
+                let flowed = stream.open.as_ref().is_some_and(|(_, good_at)| *good_at <= now);
                 self.state = State::Streaming(stream);
+                if flowed {
+                    self.judge_good(shared, now);
+                }
                 Action::Wait
             }
             (state, _) => {
@@ -242,7 +245,7 @@ impl<P: Copy + PartialEq> Call<P> {
     where
         S: Shared<Gate: Gate<Pick = P>>,
     {
-        let mut turn = None;
+        let (mut turn, mut outcome) = (None, Outcome::Ignored);
         let (cut, wait) = match mem::replace(&mut self.state, State::Over) {
             State::Running(running) => (Some(Cut::Running(running)), None),
             State::Cutting { cut, then, .. } => (Some(cut), then),
@@ -254,11 +257,14 @@ impl<P: Copy + PartialEq> Call<P> {
             State::Streaming(stream) => {
                 return close_stream(shared, stream, Outcome::Ignored, now);
             }
+            State::Answered(judged) => {
+                outcome = judged;
+                (None, None)
+            }
             State::Fresh | State::Refused(_) | State::Over => return,
         };
         let owed_since = shared.owed_since();
         shared.visit(now, |mut parts| {
-            let mut outcome = Outcome::Ignored;
             if let Some(cut) = cut {
                 parts.counts.panicked += u64::from(panicked);
                 outcome = cut.end(&mut parts, panicked, owed_since, now);

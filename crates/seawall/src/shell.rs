@@ -17,6 +17,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     task::Waker,
+    thread,
 };
 
 use seawall_core::{Draw, Draws, Gate, Instant, Line, Numbered, Parts};
@@ -255,9 +256,11 @@ fn caught(foreign: impl FnOnce()) -> Option<Panic> {
     catch_unwind(AssertUnwindSafe(foreign)).err()
 }
 
-/// Whoever woke gets it, once nobody sleeps any more.
+/// Whoever woke gets it, once nobody sleeps any more; unless it unwinds already: a second panic would end the process.
 fn pass_on(panicked: Option<Panic>) {
-    if let Some(panic) = panicked {
+    if let Some(panic) = panicked
+        && !thread::panicking()
+    {
         resume_unwind(panic);
     }
 }

@@ -27,6 +27,9 @@ impl<P: Copy + PartialEq> Call<P> {
                 if self.attempt > 1 {
                     parts.counts.false_timeouts += self.was_cut_wrongly(took);
                 }
+            } else {
+                // If what is woken now panics, nothing follows.
+                self.state = State::Answered(verdict.outcome);
             }
         });
         if verdict.outcome == Outcome::Success {
@@ -75,6 +78,18 @@ impl<P: Copy + PartialEq> Call<P> {
             self.state = State::Streaming(Stream { pick, place, started, open, outcome, took });
             self.done(stopped)
         })
+    }
+
+    /// It has flowed long enough. It stays where it is meanwhile, for what is woken may panic.
+    pub(super) fn judge_good<S>(&mut self, shared: &S, now: Instant)
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        shared.visit(now, |mut parts| {
+            if let State::Streaming(stream) = &mut self.state {
+                stream.judge(&mut parts, Outcome::Success, now);
+            }
+        });
     }
 
     /// 1 if a success that took this long shows that an attempt before it was cut too early.

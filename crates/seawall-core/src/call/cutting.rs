@@ -40,7 +40,10 @@ impl<P: Copy + PartialEq> Call<P> {
         if owed.is_none_or(|since| since > running.from) {
             running.excuse(owed.unwrap_or(now));
             if owed.is_none() && running.entry.permit.is_probe() {
-                shared.visit(now, |mut parts| running.give_up_probe(&mut parts, now));
+                self.state = State::Running(running);
+                self.give_up_probe(shared, now);
+                let Some(same) = self.state.take_running() else { return Action::Wait };
+                running = same;
             }
             if now < running.due(self.give_up_at) {
                 self.state = State::Running(running);
@@ -83,6 +86,19 @@ impl<P: Copy + PartialEq> Call<P> {
                 }
             }
         })
+    }
+
+    /// It stays where it is meanwhile, for what is woken may panic.
+    #[cold]
+    fn give_up_probe<S>(&mut self, shared: &S, now: Instant)
+    where
+        S: Shared<Gate: Gate<Pick = P>>,
+    {
+        shared.visit(now, |mut parts| {
+            if let State::Running(running) = &mut self.state {
+                running.give_up_probe(&mut parts, now);
+            }
+        });
     }
 
     /// Its limit passed while it waited for a thread of ours.

@@ -18,6 +18,7 @@ impl<P: Copy + PartialEq> Call<P> {
             | State::Refused(_)
             | State::Cutting { .. }
             | State::Streaming(_)
+            | State::Answered(_)
             | State::Over => Instant::NEVER,
         }
     }

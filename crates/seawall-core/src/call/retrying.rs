@@ -26,6 +26,7 @@ impl<P: Copy + PartialEq> Call<P> {
             match self.grant(&mut parts, shared, verdict, repeatable, None, now) {
                 Ok(wait) => self.pause(wait, Last::Answered(verdict.outcome)),
                 Err(stopped) => {
+                    self.state = State::Over;
                     parts.counts.calls.end(verdict.outcome);
                     self.done(stopped)
                 }

@@ -27,6 +27,8 @@ pub(super) enum State<P> {
         last: Last,
     },
     Streaming(Stream<P>),
+    /// Not a success; what follows is decided next.
+    Answered(Outcome),
     Over,
 }
 

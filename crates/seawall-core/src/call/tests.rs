@@ -16,6 +16,7 @@ use crate::{
 mod each_attempt;
 mod endings;
 mod facts;
+mod panicking;
 mod pausing;
 mod queueing;
 mod turns;

@@ -1,7 +1,8 @@
 //! Code that is not ours, a schedule or a waker, runs where nothing is locked: it may come back to what it is run by.
 
 use std::{
-    future::pending,
+    cell::Cell,
+    future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     ptr,
@@ -10,7 +11,7 @@ use std::{
         atomic::{AtomicU32, Ordering::SeqCst},
         mpsc,
     },
-    task::{Context, RawWaker, RawWakerVTable, Wake, Waker},
+    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
     thread,
 };
 
@@ -199,4 +200,40 @@ fn a_waker_that_panics_during_a_reload_keeps_nobody_asleep_in_a_line_that_goes()
     let reload = || policy.reload(&config);
     assert!(catch_unwind(AssertUnwindSafe(reload)).is_err(), "whoever woke it hears of it");
     assert_eq!(woken.0.load(SeqCst), 1, "its line has gone");
+}
+
+#[test]
+fn a_waker_that_panics_leaves_no_call_in_flight_for_ever() {
+    for answer in [Ok(()), Err(())] {
+        let policy = narrow().build().unwrap();
+        let is_answered = Cell::new(false);
+        let answered = |_: &mut Context<'_>| match is_answered.get() {
+            true => Poll::Ready(answer),
+            false => Poll::Pending,
+        };
+        let mut holder = Box::pin(policy.run(|| poll_fn(answered)));
+        hangs(holder.as_mut(), Waker::noop());
+        let mut waiter = Box::pin(policy.run(pending::<Result<(), ()>>));
+        hangs(waiter.as_mut(), &Waker::from(Arc::new(Failing::default())));
+        is_answered.set(true);
+        let ends = || holder.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(catch_unwind(AssertUnwindSafe(ends)).is_err(), "whoever woke it hears of it");
+        drop((holder, waiter));
+        let counts = policy.counts();
+        assert_eq!((counts.calls.in_flight(), counts.attempts.in_flight()), (0, 0), "{answer:?}");
+    }
+}
+
+#[test]
+fn an_operation_that_panics_beside_a_waker_that_does_aborts_nothing() {
+    let policy = narrow().build().unwrap();
+    let mut waiter = pin!(policy.run(pending::<Result<(), ()>>));
+    let call = || {
+        policy.run_blocking(|| -> Result<(), ()> {
+            hangs(waiter.as_mut(), &Waker::from(Arc::new(Failing::default())));
+            panic!("an operation that fails")
+        })
+    };
+    let panicked = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+    assert_eq!(panicked.downcast_ref(), Some(&"an operation that fails"));
 }
