@@ -160,6 +160,6 @@ pub use seawall_core::{
     RateLimitConfig, Ratio, Reserve, RetryConfig, Strategy, TimeoutConfig, Window,
 };
 pub use shared::Part;
-pub use shell::{Machines, Shell, random_seed};
+pub use shell::{Machines, Shell, Whose, random_seed};
 pub use snapshot::{Observed, Snapshot};
 pub use typed::Typed;

@@ -38,10 +38,13 @@ pub trait Machines: Send {
     fn parts(&mut self, view: Self::View) -> Parts<'_, Self::Gate>;
 
     /// Whose machines these are, where views are of different keys; asked when there is something to tell.
-    fn whose(&self, _view: Self::View) -> Option<Arc<str>> {
+    fn whose(&self, _view: Self::View) -> Option<Whose> {
         None
     }
 }
+
+/// Writes a key, where nothing is locked: its code may come back.
+pub type Whose = Box<dyn FnOnce() -> Arc<str>>;
 
 /// Machines behind one mutex.
 #[derive(Debug)]
@@ -229,7 +232,7 @@ impl<'s, M: Machines> Lent<'s, M> {
 pub(crate) struct News<'s> {
     called: Vec<Waker>,
     told: Option<Box<[Numbered]>>,
-    whose: Option<Arc<str>>,
+    whose: Option<Whose>,
     teller: &'s Teller,
 }
 
@@ -240,7 +243,8 @@ fn spread<'s>(news: impl IntoIterator<Item = News<'s>>) {
         panicked = panicked.or(wake(called));
         if let Some(told) = told {
             // Who listens has a waker too.
-            panicked = panicked.or(caught(|| teller.tell(&told, whose.as_ref())));
+            let told = caught(|| teller.tell(&told, whose.map(|write| write()).as_ref()));
+            panicked = panicked.or(told);
         }
     }
     pass_on(panicked);

@@ -16,7 +16,9 @@ use crate::{
     Typed, keyed::OVERFLOW, pooled::Job,
 };
 
-/// What a key can be. Written out in events, so one that is a secret should be of a type that does not print it.
+/// What a key can be. Written out in events, so one that is a secret should be of a type that does not print it. How it
+/// is written is its own affair; how it is hashed, compared, cloned, made and dropped must not come back to its policy,
+/// which is locked meanwhile.
 ///
 /// [`PerKey::key`](super::PerKey::key) asks by a borrowed form and makes the key of it only if it is new, so the key is
 /// `From` a reference to what it is asked by: an `Arc<str>` or a `String` by `&str`. A number is not, and needs a type:
@@ -231,7 +233,8 @@ impl<K: AnyKey> Driven for Key<K> {
     }
 
     fn whose(&self) -> Option<Arc<str>> {
-        self.shared.shell.read(|machines| machines.whose(self.place))
+        let write = self.shared.shell.read(|machines| machines.whose(self.place));
+        write.map(|write| write())
     }
 }
 

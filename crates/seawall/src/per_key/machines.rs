@@ -20,7 +20,7 @@ use super::{AnyKey, PerKeySnapshot};
 use crate::{
     KeyedCell, KeyedSnapshot, PolicyConfig, PolicyMachines, Reloaded,
     keyed::{Cells, OVERFLOW},
-    shell::Machines,
+    shell::{Machines, Whose},
 };
 
 /// The machines, and the cells.
@@ -203,11 +203,9 @@ impl<K: AnyKey> Machines for KeyedMachines<K> {
         self.machines.parts(())
     }
 
-    fn whose(&self, place: u32) -> Option<Arc<str>> {
-        match self.cells.key(place) {
-            Some(key) => Some(short(key.to_string())),
-            None => Some("(overflow)".into()),
-        }
+    fn whose(&self, place: u32) -> Option<Whose> {
+        let key = self.cells.key(place).cloned();
+        Some(Box::new(|| key.map_or_else(|| "(overflow)".into(), |key| short(key.to_string()))))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::{
     cell::Cell,
+    fmt,
     future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     ptr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering::SeqCst},
         mpsc,
     },
@@ -16,8 +17,9 @@ use std::{
 };
 
 use seawall::{
-    Bulkhead, BulkheadConfig, Clock, ManualClock, Policy, PolicyBuilder, PolicyConfig, Priority,
-    RateLimitConfig, Registry, RegistryError, RetryConfig, Strategy,
+    Bulkhead, BulkheadConfig, CircuitBreakerConfig, Clock, Heard, ManualClock, PerKey, Policy,
+    PolicyBuilder, PolicyConfig, Priority, RateLimitConfig, Registry, RegistryError, RetryConfig,
+    Strategy,
     core::{Algorithm, CustomBackoff, Rate},
 };
 
@@ -67,6 +69,44 @@ fn a_schedule_that_asks_its_policy_for_many_keys_finds_it_open() {
     let retry = asking(move || assert_eq!(inside.counts().calls.started, 0));
     let config = PolicyConfig { retry: Some(retry), ..PolicyConfig::default() };
     ends(move || tenants.reload(&config)).unwrap();
+}
+
+/// A key that asks its policy for figures when it is shown.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Asking(u32);
+
+static TENANTS: OnceLock<PerKey<Asking>> = OnceLock::new();
+
+impl From<&Self> for Asking {
+    fn from(key: &Self) -> Self {
+        key.clone()
+    }
+}
+
+impl fmt::Display for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = TENANTS.get().map(|tenants| tenants.snapshot().keys);
+        write!(f, "{} of {keys:?}", self.0)
+    }
+}
+
+#[test]
+fn a_key_that_asks_its_policy_when_it_is_shown_finds_it_open() {
+    let once = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    let tenants = Policy::builder("tenants").circuit_breaker(once).per_key::<Asking>();
+    let tenants = TENANTS.get_or_init(|| tenants.build().unwrap());
+    let mut events = pin!(tenants.events().with_attempts());
+    let failed = ends(|| tenants.key(&Asking(1)).run_blocking(|| Err::<(), _>(())));
+    assert!(failed.is_err());
+    for _ in 0..2 {
+        let next = pin!(events.next()).poll(&mut Context::from_waker(Waker::noop()));
+        let told = match next {
+            Poll::Ready(Some(Heard::Change(change))) => change.key,
+            Poll::Ready(Some(Heard::Attempt(tried))) => tried.key,
+            next => panic!("{next:?}"),
+        };
+        assert_eq!(told.as_deref(), Some("1 of Some(1)"));
+    }
 }
 
 /// One place, and time that stands.
