@@ -338,6 +338,16 @@ fn new_settings_keep_the_balance() {
 }
 
 #[test]
+fn an_exact_window_that_was_short_for_a_while_remembers_what_went_before() {
+    let mut counter = window(4, 100, None);
+    assert!(counter.admit(3, at(0)).is_ok());
+    counter.reconfigure(4, Duration::from_nanos(10), None, at(50)).unwrap();
+    assert_eq!(counter.available(at(50)), 4);
+    counter.reconfigure(4, Duration::from_nanos(100), None, at(60)).unwrap();
+    assert_eq!(counter.available(at(60)), 1);
+}
+
+#[test]
 fn what_is_given_back_after_a_change_makes_no_room_that_there_is_not() {
     // (before, after, room for how many of 2 once four of five are given back)
     for (before, after, room) in [
