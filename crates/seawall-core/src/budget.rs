@@ -41,6 +41,8 @@ pub struct RetryBudget {
     first_attempts: u64,
     charged: u64,
     refunded: u64,
+    /// Of all accounts that have been here. The last 16 bits will do: nothing runs through 65 536 reloads.
+    era: u16,
 }
 
 impl RetryBudget {
@@ -57,7 +59,21 @@ impl RetryBudget {
             first_attempts: 0,
             charged: 0,
             refunded: 0,
+            era: 0,
         }
+    }
+
+    /// The same account, to which nothing that those before it paid for is paid back: `era` is another than theirs, and
+    /// not 0, which is that of the first.
+    #[must_use]
+    pub const fn joining(mut self, era: u32) -> Self {
+        self.era = era as u16;
+        self
+    }
+
+    /// Its era.
+    pub(crate) const fn era(&self) -> u16 {
+        self.era
     }
 
     /// A first attempt was sent.

@@ -130,6 +130,8 @@ pub struct AdaptiveTimeout {
     /// The last sample that ended by itself.
     answered: Instant,
     held: bool,
+    /// Of all timeouts that have been here. The last 16 bits will do: nothing runs through 65 536 reloads.
+    era: u16,
 }
 
 /// What an [`AdaptiveTimeout`] knows, as of its last sample. A quantile is `None` while unknown: nothing
@@ -168,8 +170,23 @@ impl AdaptiveTimeout {
             due: Instant::ORIGIN,
             answered: Instant::ORIGIN,
             held: false,
+            era: 0,
             config,
         })
+    }
+
+    /// The same timeout, for attempts that run already to teach nothing: `era` is another than that of those before it, and
+    /// not 0, which is that of the first.
+    #[must_use]
+    pub const fn joining(mut self, era: u32) -> Self {
+        self.era = era as u16;
+        self
+    }
+
+    /// Its era.
+    #[inline]
+    pub(crate) const fn era(&self) -> u16 {
+        self.era
     }
 
     /// An attempt ended by itself after `took`.

@@ -134,14 +134,17 @@ impl PolicyMachines {
         match (&mut self.timeout, &config.timeout) {
             (Some(timeout), Some(config)) => timeout.reconfigure(config.clone())?,
             (timeout, config) => {
-                *timeout = config.clone().map(AdaptiveTimeout::new).transpose()?.map(Box::new)
+                let new = config.clone().map(AdaptiveTimeout::new).transpose()?;
+                *timeout = new.map(|timeout| Box::new(timeout.joining(era)));
             }
         }
         match (&mut self.budget, &config.retry) {
             (Some(budget), Some(retry)) => budget.reconfigure(retry.budget, retry.trickle, now),
             (budget, retry) => {
-                let new = |retry: &RetryConfig| RetryBudget::new(retry.budget, retry.trickle);
-                *budget = retry.as_ref().map(new).map(Box::new);
+                let new = |retry: &RetryConfig| {
+                    Box::new(RetryBudget::new(retry.budget, retry.trickle).joining(era))
+                };
+                *budget = retry.as_ref().map(new);
             }
         }
         self.plan = Plan { enforces_learned: self.plan.enforces_learned, ..plan };

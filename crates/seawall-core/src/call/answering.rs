@@ -60,7 +60,7 @@ impl<P: Copy + PartialEq> Call<P> {
             let (open, stopped) = if outcome == Outcome::Success {
                 let good_at = now + late_after.max(LATE_AFTER_MAX);
                 if owed.is_some() {
-                    parts.learn(pick, took, now);
+                    parts.learn(pick, running.teaches, took, now);
                 }
                 parts.counts.false_timeouts += self.was_cut_wrongly(owed);
                 parts.gate.flows(pick, &permit, good_at);

@@ -19,6 +19,8 @@ pub(super) struct Running<P> {
     pub(super) soft: Instant,
     /// Whether the limits were moved by our own lateness.
     pub(super) moved: bool,
+    /// The era of the timeout that learns from it.
+    pub(super) teaches: u16,
 }
 
 impl<P: Copy + PartialEq> Running<P> {
@@ -79,7 +81,7 @@ impl<P: Copy + PartialEq> Running<P> {
         // Last: where a sample is counted depends on the clock that was read just now, and what came after it would
         // wait for that.
         if let (Outcome::Success, Some(took)) = (outcome, took) {
-            parts.learn(pick, took, now);
+            parts.learn(pick, self.teaches, took, now);
         }
     }
 
@@ -130,7 +132,7 @@ impl<P: Copy + PartialEq> Running<P> {
         let failed = self.is_held_against(parts, age);
         let outcome = if failed { Outcome::Failure } else { Outcome::Ignored };
         let Entry { pick, permit, place } = self.entry;
-        parts.learn_cut(pick, age, now);
+        parts.learn_cut(pick, self.teaches, age, now);
         parts.judge(pick, permit, End::new(outcome, age), now);
         Cut::Judged { pick, place, outcome, started: self.started }
     }
@@ -149,7 +151,7 @@ impl<P: Copy + PartialEq> Running<P> {
         let late = age.is_some_and(|age| self.is_held_against(parts, age));
         let outcome = if certain || late { Outcome::Failure } else { Outcome::Ignored };
         if let Some(age) = age {
-            parts.learn_cut(self.entry.pick, age, now);
+            parts.learn_cut(self.entry.pick, self.teaches, age, now);
         }
         let Entry { pick, permit, place } = self.entry;
         parts.judge(pick, permit, End::new(outcome, age.unwrap_or_default()), now);
@@ -198,8 +200,8 @@ impl<P: Copy + PartialEq> Cut<P> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub(super) until: Instant,
-    /// Free where the retry goes elsewhere.
-    pub(super) paid: bool,
+    /// By the budget of which era; free where the retry goes elsewhere.
+    pub(super) paid: Option<u16>,
 }
 
 impl Wait {
@@ -210,18 +212,18 @@ impl Wait {
         tried: &[Option<G::Pick>],
         now: Instant,
     ) -> bool {
-        if self.paid || parts.gate.has_fresh(tried, now) {
+        if self.paid.is_some() || parts.gate.has_fresh(tried, now) {
             return true;
         }
         // It was free because it would go elsewhere, and there is no elsewhere any more.
         self.paid = parts.charge(now);
-        self.paid
+        self.paid.is_some()
     }
 
     /// The attempt it was for is not sent after all.
     pub(super) fn cancel<G: Gate>(self, parts: &mut Parts<'_, G>) {
-        if self.paid {
-            parts.refund();
+        if let Some(era) = self.paid {
+            parts.refund(era);
         }
     }
 }

@@ -168,13 +168,18 @@ impl<G: Gate> Parts<'_, G> {
         }
     }
 
-    /// Without a budget every retry is paid for.
-    pub(crate) fn charge(&mut self, now: Instant) -> bool {
-        self.budget.as_mut().is_none_or(|budget| budget.charge(now))
+    /// Has a retry paid for: by the budget of which era. Without one every retry is, and 0 is then nobody's: a budget that
+    /// comes later is of another.
+    pub(crate) fn charge(&mut self, now: Instant) -> Option<u16> {
+        match self.budget.as_mut() {
+            None => Some(0),
+            Some(budget) => budget.charge(now).then(|| budget.era()),
+        }
     }
 
-    pub(crate) fn refund(&mut self) {
-        if let Some(budget) = self.budget.as_mut() {
+    /// Pays back what the budget of that era paid, if it is still there.
+    pub(crate) fn refund(&mut self, era: u16) {
+        if let Some(budget) = self.budget.as_mut().filter(|budget| budget.era() == era) {
             budget.refund();
         }
     }
@@ -190,18 +195,28 @@ impl<G: Gate> Parts<'_, G> {
         self.timeout.as_ref().and_then(|timeout| timeout.learned())
     }
 
-    /// A success that took this long.
+    /// Which timeout an attempt that starts now will teach: the one of this era. 0 is nobody's where there is none.
     #[inline]
-    pub(crate) fn learn(&mut self, pick: G::Pick, took: Duration, now: Instant) {
-        if let Some(timeout) = self.timeout.as_mut() {
+    pub(crate) fn teaches(&self) -> u16 {
+        self.timeout.as_ref().map_or(0, |timeout| timeout.era())
+    }
+
+    /// A success that took this long, of an attempt that [teaches](Self::teaches) the timeout of this era.
+    #[inline]
+    pub(crate) fn learn(&mut self, pick: G::Pick, teaches: u16, took: Duration, now: Instant) {
+        if let Some(timeout) = self.timeout.as_mut()
+            && timeout.era() == teaches
+        {
             timeout.hold(!self.gate.is_calm(pick));
             timeout.record(took, now);
         }
     }
 
-    /// An attempt cut short at this age.
-    pub(crate) fn learn_cut(&mut self, pick: G::Pick, age: Duration, now: Instant) {
-        if let Some(timeout) = self.timeout.as_mut() {
+    /// As [`learn`](Self::learn), of an attempt cut short at this age.
+    pub(crate) fn learn_cut(&mut self, pick: G::Pick, teaches: u16, age: Duration, now: Instant) {
+        if let Some(timeout) = self.timeout.as_mut()
+            && timeout.era() == teaches
+        {
             timeout.hold(!self.gate.is_calm(pick));
             timeout.censor(age, now);
         }

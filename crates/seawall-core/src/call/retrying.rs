@@ -86,11 +86,12 @@ impl<P: Copy + PartialEq> Call<P> {
             && !verdict.reached
             && usize::from(self.attempt) <= self.picks.len()
             && parts.gate.has_fresh(&self.picks, now);
-        if !free && !parts.charge(now) {
+        let paid = if free { None } else { parts.charge(now) };
+        if !free && paid.is_none() {
             return Err(Stopped::Refused(Refusal::new(Pattern::RetryBudget, Reason::Exhausted)));
         }
         self.waited_nanos = nanos(wait);
-        Ok(Wait { until, paid: !free })
+        Ok(Wait { until, paid })
     }
 
     /// When a retry that would start at `until` starts, if the rate limit has a say in it.

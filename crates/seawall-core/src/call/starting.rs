@@ -42,8 +42,16 @@ impl<P: Copy + PartialEq> Call<P> {
             }
             _ => Instant::NEVER,
         };
-        self.state =
-            State::Running(Running { entry, started: now, from: now, hard, soft, moved: false });
+        let teaches = parts.teaches();
+        self.state = State::Running(Running {
+            entry,
+            started: now,
+            from: now,
+            hard,
+            soft,
+            moved: false,
+            teaches,
+        });
         Action::Start { attempt: self.attempt }
     }
 }

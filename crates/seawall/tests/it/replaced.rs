@@ -11,16 +11,18 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use proptest::prelude::*;
 use seawall::{
     BulkheadConfig, CircuitBreakerConfig, Error, Override, Policy, PolicyConfig, RateLimitConfig,
+    TimeoutConfig,
     core::{Algorithm, Phase, Rate},
 };
 use tokio::sync::oneshot;
 
-use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left, seen};
+use crate::world::{Job, MS, SECOND, World, assert_nothing_is_left, exact_retry, poll, seen};
 
 /// What an operation says, and what its caller gets.
 type Said = Result<(), ()>;
@@ -80,6 +82,21 @@ fn failing(world: &mut World, policy: &Policy) -> (Job<Answer>, oneshot::Sender<
         policy.run(operation).await
     });
     (job, fail)
+}
+
+/// A call that succeeds after so long.
+fn sleeping(world: &mut World, policy: &Policy, how_long: Duration) -> Job<Answer> {
+    let (policy, time) = (policy.clone(), world.time.clone());
+    world.spawn(async move {
+        let operation = || {
+            let sleep = time.sleep(how_long);
+            async move {
+                sleep.await;
+                Ok(())
+            }
+        };
+        policy.run(operation).await
+    })
 }
 
 fn active(policy: &Policy) -> (u32, u32) {
@@ -305,6 +322,66 @@ fn a_probe_of_a_breaker_that_is_gone_is_none_of_one_with_fewer_places() {
     drop(own);
     assert!(!refused(), "its own gives it back");
     world.settle();
+}
+
+#[test]
+fn a_retry_that_a_budget_that_is_gone_paid_for_is_not_paid_back_to_another() {
+    let world = World::default();
+    let retrying = PolicyConfig { retry: Some(exact_retry()), ..PolicyConfig::default() };
+    let policy = world.policy().config(retrying.clone()).build().unwrap();
+    let paid = |most: usize| {
+        let all = (0..most).map(|_| {
+            let policy = policy.clone();
+            let call = async move { policy.run(|| ready(Err::<(), _>(()))).await };
+            let mut call = Box::pin(call);
+            (poll(&mut call).is_none()).then_some(call)
+        });
+        all.flatten().collect::<Vec<_>>()
+    };
+    let account = || {
+        let account = &seen(&policy).retry_managers["orders"];
+        (account.total_retries, account.balance)
+    };
+    let before = paid(3);
+    assert_eq!(account().0, 3);
+    replace(&policy, &retrying);
+    let own = paid(3);
+    assert_eq!(own.len(), 3);
+    drop(before);
+    assert_eq!(account(), (3, 0.3), "nothing of its own came back");
+    assert_eq!(paid(3).len(), 0);
+    drop(own);
+    assert_eq!(account(), (0, 3.6), "its own does");
+}
+
+#[test]
+fn calls_from_before_a_timeout_teach_it_nothing() {
+    let mut world = World::default();
+    let limits = |attempt| {
+        let timeout = TimeoutConfig { warm_up: 1, attempt, ..TimeoutConfig::default() };
+        PolicyConfig { timeout: Some(timeout), ..PolicyConfig::default() }
+    };
+    let policy = world.policy().build().unwrap();
+    for before in [PolicyConfig::default(), limits(20 * SECOND)] {
+        policy.reload(&before).unwrap();
+        let answered = sleeping(&mut world, &policy, 10 * SECOND);
+        let left = hang(&mut world, &policy);
+        world.settle();
+        replace(&policy, &limits(SECOND));
+        world.time.advance(10 * SECOND);
+        world.settle();
+        assert!(matches!(answered.answer(), Some(Ok(()))));
+        world.cancel(&left);
+        let learned = &seen(&policy).adaptive_timeouts["orders"];
+        assert_eq!((learned.samples, learned.current_timeout_ms), (0, 1_000.0));
+
+        let answered = sleeping(&mut world, &policy, 10 * MS);
+        world.run();
+        assert!(matches!(answered.answer(), Some(Ok(()))));
+        let learned = &seen(&policy).adaptive_timeouts["orders"];
+        assert_eq!(learned.samples, 1, "its own do");
+        assert!(learned.p99.is_some_and(|p99| p99 < 11.0), "no cut of another: {learned:?}");
+    }
 }
 
 #[test]

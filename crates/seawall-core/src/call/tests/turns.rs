@@ -91,7 +91,7 @@ fn a_cut_lowers_the_limit_only_while_all_is_well() {
             let said = crate::Override::open("test");
             house.machines.borrow_mut().gate.as_mut().unwrap().force(said, at(300));
         }
-        house.visit(at(1_900), |mut parts| parts.learn_cut((), MS, at(1_900)));
+        house.visit(at(1_900), |mut parts| parts.learn_cut((), 0, MS, at(1_900)));
         assert_eq!(limit(&house) < before, falls, "calm: {calm}");
     }
 }
