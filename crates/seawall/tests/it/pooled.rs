@@ -302,7 +302,9 @@ fn an_answer_that_panics_when_it_is_dropped_takes_no_thread_with_it() {
 fn a_thread_that_hangs_for_one_key_says_nothing_of_another() {
     let world = World::default();
     let one_thread = BulkheadConfig { pool_threads: Some(1), ..BulkheadConfig::default() };
-    let once = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    // While a caller is not let run, its clock goes on.
+    let open_for = 100_000_000 * SECOND;
+    let once = CircuitBreakerConfig { failures: 1, open_for, ..CircuitBreakerConfig::default() };
     let config = PolicyConfig { circuit_breaker: Some(once), ..limited(one_thread) };
     let tenants = Policy::builder("tenants").config(config).clock(world.time.clock());
     let tenants = tenants.per_key::<Arc<str>>().build().unwrap();
