@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use seawall_core::{Outcome, Verdict};
 
-use crate::RetryOn;
+use crate::{Ended, Error, RetryOn};
 
 /// Says what an answer means.
 ///
@@ -29,6 +29,42 @@ impl<T, E> Classify<T, E> for Plain {
     #[inline]
     fn classify(&self, answer: &Result<T, E>) -> Verdict {
         if answer.is_ok() { Verdict::SUCCESS } else { Verdict::FAILURE }
+    }
+}
+
+/// For operations that are calls under another policy: what that one made of its callee counts here too. Its refusals are
+/// not the callee's failures and are not retried here, for it has said when to ask again.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use seawall::{BulkheadConfig, CircuitBreakerConfig, Nested, Policy, RetryConfig};
+///
+/// let none = BulkheadConfig { max_concurrent: 0, max_queue: 0, ..BulkheadConfig::default() };
+/// let inner = Policy::builder("inner").bulkhead(none).build()?;
+/// let outer = Policy::builder("outer")
+///     .retry(RetryConfig::default())
+///     .circuit_breaker(CircuitBreakerConfig::default())
+///     .build()?;
+/// let call = || inner.run(|| async { Ok::<_, std::io::Error>(42) });
+/// let refused = outer.call().classify(&Nested).run(call).await.map_err(|error| error.flatten());
+/// assert!(refused.unwrap_err().to_string().starts_with("inner: bulkhead"));
+/// assert_eq!(outer.counts().attempts.started, 1); // not retried
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nested;
+
+impl<T, E> Classify<T, Error<E>> for Nested {
+    fn classify(&self, answer: &Result<T, Error<E>>) -> Verdict {
+        let Err(error) = answer else { return Verdict::SUCCESS };
+        let ended = error.history().attempts().last().map(|attempted| attempted.ended);
+        let verdict = match (error, ended) {
+            (Error::Refused(_), _) | (_, Some(Ended::Answered(Outcome::Ignored))) => {
+                Verdict::IGNORED
+            }
+            (Error::TimedOut(_) | Error::Failed(..), _) => Verdict::FAILURE,
+        };
+        verdict.after(error.retry_after())
     }
 }
 

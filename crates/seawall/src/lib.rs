@@ -133,7 +133,7 @@ mod typed;
 pub use attempt::{Attempt, LimitPassed, ReadStream, StepLimits};
 pub use builder::PolicyBuilder;
 pub use caller::{Caller, Protection, Report};
-pub use classify::{ByStatus, Classify, Plain, Status};
+pub use classify::{ByStatus, Classify, Nested, Plain, Status};
 pub use clock::{Clock, ManualClock};
 pub use component::{
     Acquire, AdaptiveTimeout, Bulkhead, CircuitBreaker, LeakyBucket, Permit, RateLimiter, Retry,
