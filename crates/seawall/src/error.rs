@@ -74,13 +74,16 @@ impl<E> Error<E> {
     /// When asking again makes sense, as far as we or the callee know. `None` when no time can be named.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match (self, self.history().stopped()) {
-            (Self::Refused(refused), _) => refused.refusal.retry_after,
-            (_, Some(Stopped::Refused(refusal))) => refusal.retry_after,
-            (Self::TimedOut(_) | Self::Failed(..), _) => {
-                self.history().attempts().last()?.retry_after
-            }
-        }
+        let history = match self {
+            Self::Refused(refused) => return refused.refusal.retry_after,
+            Self::TimedOut(TimedOut { history, .. }) | Self::Failed(_, history) => history,
+        };
+        let ours = match history.stopped() {
+            Some(Stopped::Refused(refusal)) => refusal.retry_after,
+            _ => None,
+        };
+        // Whoever asks again must please both.
+        ours.max(history.attempts().last()?.retry_after)
     }
 
     /// The callee's own last error, if it failed.

@@ -79,8 +79,9 @@ pin_project! {
         policy: &'c Policy,
         ask: Ask,
         within: Option<Duration>,
-        // There once it has asked.
+        // There once it has asked, until it is over.
         begun: Option<Begun>,
+        over: bool,
         #[pin]
         timer: Timer,
         gained: fn(Begun) -> G,
@@ -89,7 +90,15 @@ pin_project! {
 
 impl<'c, G> Acquire<'c, G> {
     pub(super) fn new(policy: &'c Policy, ask: Ask, gained: fn(Begun) -> G) -> Self {
-        Self { policy, ask, within: None, begun: None, timer: Timer::default(), gained }
+        Self {
+            policy,
+            ask,
+            within: None,
+            begun: None,
+            over: false,
+            timer: Timer::default(),
+            gained,
+        }
     }
 
     /// How urgent it is. Default normal.
@@ -129,6 +138,10 @@ impl<G> Future for Acquire<'_, G> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        if *this.over {
+            // Polled again after its end, it has nothing more to say.
+            return Poll::Pending;
+        }
         let (mut begun, mut action) = match this.begun.take() {
             Some(begun) => (begun, Action::Wait),
             None => ask(this.policy, *this.ask, *this.within),
@@ -140,6 +153,7 @@ impl<G> Future for Acquire<'_, G> {
             };
             action = begun.on(event, now);
         }
+        *this.over = true;
         Poll::Ready(answered(this.policy, action).map(|()| (this.gained)(begun)))
     }
 }

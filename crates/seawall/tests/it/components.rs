@@ -434,3 +434,13 @@ fn an_operation_is_judged_as_a_permit_is() {
     assert_eq!(history.attempts()[0].ended, seawall::Ended::Answered(Outcome::Failure));
     assert_eq!(breaker.phase(), Phase::Open);
 }
+
+#[test]
+fn an_acquire_that_is_over_takes_no_second_slot() {
+    let bulkhead = bulkhead(&World::default().time, BulkheadConfig::default());
+    let mut acquire = pin!(bulkhead.acquire(Priority::Normal));
+    let slot = poll(&mut acquire).expect("there are slots").unwrap();
+    assert!(poll(&mut acquire).is_none());
+    assert_eq!(bulkhead.snapshot().running, 1);
+    drop(slot);
+}

@@ -471,3 +471,22 @@ proptest! {
         prop_assert_eq!(left(), None);
     }
 }
+
+#[test]
+fn a_deadline_is_inherited_through_a_policy_on_another_clock() {
+    let (one, other) = (ManualClock::new(), ManualClock::new());
+    let on = |name, clock: &ManualClock, seconds| {
+        let policy = Policy::builder(name).clock(Clock::manual(clock)).deadline(seconds * SECOND);
+        policy.build().unwrap()
+    };
+    let (outer, between, inner) =
+        (on("outer", &one, 1), on("between", &other, 1), on("inner", &one, 60));
+    let left = |attempt: Attempt| Ok::<_, ()>(attempt.remaining());
+    let seen = outer.run_blocking(|| between.run_blocking(|| inner.run_blocking_with(left)));
+    assert_eq!(seen.unwrap(), Some(SECOND));
+    let told = outer.run_blocking(|| {
+        Deadline::default()
+            .scope_blocking(|| between.run_blocking(|| inner.run_blocking_with(left)))
+    });
+    assert_eq!(told.unwrap(), Some(60 * SECOND), "whoever says that there is none is heard");
+}

@@ -3,8 +3,9 @@
 use std::{error::Error as _, fmt, future::pending, time::Duration};
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Ended, Error, Policy, PolicyBuilder, Ratio, RetryConfig,
-    core::{Limit, Outcome, Pattern, Reason, Refusal, Stopped, Verdict},
+    BulkheadConfig, CircuitBreakerConfig, Ended, Error, Nested, Policy, PolicyBuilder, Ratio,
+    RetryConfig,
+    core::{Limit, Outcome, Pattern, Phase, Reason, Refusal, Stopped, Verdict},
 };
 
 use crate::world::{MS, SECOND, World, exact_retry};
@@ -211,4 +212,39 @@ fn a_report_of_a_refused_call_tells_that_nothing_ran() {
     assert!(matches!(answer, Err(Error::Refused(_))));
     assert_eq!((report.attempts, report.took), (0, Duration::ZERO));
     assert_eq!(report.history, seawall::History::default());
+}
+
+#[test]
+fn what_the_callee_named_is_told_though_the_budget_ends_the_retries() {
+    let mut world = World::default();
+    let policy = world.policy().retry(RetryConfig { budget: Ratio::ZERO, ..exact_retry() });
+    let policy = built(policy);
+    // The three it begins with.
+    (0..3).for_each(|_| drop(fails(&mut world, &policy)));
+    let hint = Some(30 * SECOND);
+    let later = move |answer: &Result<(), Down>| match answer {
+        Ok(()) => Verdict::SUCCESS,
+        Err(Down) => Verdict::FAILURE.after(hint),
+    };
+    let error = policy.typed().classify(later).run_blocking(|| Err(Down)).unwrap_err();
+    assert!(matches!(error.history().stopped(), Some(Stopped::Refused(_))), "{error:?}");
+    assert_eq!(error.retry_after(), hint);
+}
+
+#[test]
+fn the_refusals_of_a_policy_inside_are_not_the_callees_failures_and_not_retried() {
+    let world = World::default();
+    let none = BulkheadConfig { max_concurrent: 0, max_queue: 0, ..BulkheadConfig::default() };
+    let inner = built(world.policy().bulkhead(none));
+    let once = CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() };
+    let outer = built(world.policy().retry(exact_retry()).circuit_breaker(once));
+    let call = || outer.call().classify(&Nested);
+    let refused = call().run_blocking(|| inner.run_blocking(|| Ok::<_, Down>(()))).unwrap_err();
+    assert!(matches!(refused.flatten(), Error::Refused(_)));
+    assert_eq!((outer.counts().attempts.started, outer.phase()), (1, Some(Phase::Closed)));
+
+    let fine = built(world.policy());
+    let failed = call().no_retry().run_blocking(|| fine.run_blocking(|| Err::<(), _>(Down)));
+    assert!(matches!(failed.unwrap_err().flatten(), Error::Failed(Down, _)));
+    assert_eq!(outer.phase(), Some(Phase::Open), "what its callee does counts");
 }
