@@ -30,7 +30,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Whether another attempt could end better.
     pub retryable: bool,
-    /// When the callee asked to be called again, counted from the answer. Never undercut.
+    /// When the callee asked to be called again, counted from the answer. Never undercut, but
+    /// five minutes are the most that is waited for.
     pub retry_after: Option<Duration>,
     /// Whether the callee may have seen the attempt. `false` only if it certainly did not.
     pub reached: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seawall_core::{Outcome, Verdict};
+use seawall_core::{Outcome, Stopped, Verdict};
 
 use crate::{Ended, Error, RetryOn};
 
@@ -32,8 +32,9 @@ impl<T, E> Classify<T, E> for Plain {
     }
 }
 
-/// For operations that are calls under another policy: what that one made of its callee counts here too. Its refusals are
-/// not the callee's failures and are not retried here, for it has said when to ask again.
+/// For operations that are calls under another policy. Its refusals are not the callee's failures and are not retried here, for
+/// it has said when to ask again. An error that it took for no failure, or for one that another attempt would not mend, is so
+/// here too; an `Ok` is a success, whatever it carries.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,7 +63,10 @@ impl<T, E> Classify<T, Error<E>> for Nested {
             (Error::Refused(_), _) | (_, Some(Ended::Answered(Outcome::Ignored))) => {
                 Verdict::IGNORED
             }
-            (Error::TimedOut(_) | Error::Failed(..), _) => Verdict::FAILURE,
+            (Error::TimedOut(_) | Error::Failed(..), _) => match error.history().stopped() {
+                Some(Stopped::NotRetryable) => Verdict::PERMANENT,
+                _ => Verdict::FAILURE,
+            },
         };
         verdict.after(error.retry_after())
     }

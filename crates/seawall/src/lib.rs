@@ -64,7 +64,8 @@
 //! | end | for the breaker | for the caller |
 //! | --- | --- | --- |
 //! | an answer | as the classifier says; `Ok` good, `Err` bad without one | the last answer, when nothing follows |
-//! | its own limit passes | a failure | a retry, or [`Error::TimedOut`] |
+//! | its own limit passes, as configured | a failure | a retry, or [`Error::TimedOut`] |
+//! | the learned limit cuts it, so that another may follow | by its age: a failure once it is *late*, else nothing | a retry |
 //! | the deadline passes, or the caller goes away | by its age: a failure once it is *late*, else nothing | [`Error::TimedOut`], or nothing |
 //! | a panic | a failure | the same panic |
 //!

@@ -247,4 +247,13 @@ fn the_refusals_of_a_policy_inside_are_not_the_callees_failures_and_not_retried(
     let failed = call().no_retry().run_blocking(|| fine.run_blocking(|| Err::<(), _>(Down)));
     assert!(matches!(failed.unwrap_err().flatten(), Error::Failed(Down, _)));
     assert_eq!(outer.phase(), Some(Phase::Open), "what its callee does counts");
+
+    let hopeless = |_: &Result<(), Down>| Verdict::PERMANENT;
+    let outer = built(world.policy().retry(exact_retry()));
+    let call = || fine.call().classify(&hopeless).run_blocking(|| Err(Down));
+    let failed = outer.call().classify(&Nested).run_blocking(call).unwrap_err();
+    assert_eq!(
+        (failed.history().attempts().len(), failed.history().stopped()),
+        (1, Some(Stopped::NotRetryable))
+    );
 }
