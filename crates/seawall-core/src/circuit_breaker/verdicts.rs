@@ -16,19 +16,32 @@ impl CircuitBreaker {
     /// The end of a call it admitted.
     #[inline]
     pub fn report(&mut self, permit: Permit, end: End, now: Instant) -> Option<Transition> {
-        // Closed stays closed, but for a share of failures; a success ends the row of them.
-        if permit.epoch() == self.epoch && self.plain && end.outcome == Outcome::Success {
+        // Closed stays closed; a success ends the row of failures.
+        let good = end.outcome == Outcome::Success && self.rates.is_none();
+        if permit.epoch() == self.epoch && self.plain && good {
             self.failures = 0;
             self.successes += 1;
             self.last_success = now;
-            if let Some(rates) = &mut self.rates
-                && rates.tips_with_success(&self.config, now)
-            {
-                return self.trip(now);
-            }
             return None;
         }
-        self.report_other(&permit, end, now)
+        self.report_to_rates(&permit, end, now)
+    }
+
+    /// As above, but for a share of failures. A step of its own, or the report were in line nowhere.
+    #[inline(never)]
+    fn report_to_rates(&mut self, permit: &Permit, end: End, now: Instant) -> Option<Transition> {
+        if self.plain
+            && permit.epoch() == self.epoch
+            && end.outcome == Outcome::Success
+            && let Some(rates) = &mut self.rates
+        {
+            self.failures = 0;
+            self.successes += 1;
+            self.last_success = now;
+            let tips = rates.tips_with_success(&self.config, now);
+            return if tips { self.trip(now) } else { None };
+        }
+        self.report_other(permit, end, now)
     }
 
     /// Closed ▸ open at the success that makes the share of failures one of enough calls.
