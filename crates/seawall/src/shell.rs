@@ -188,7 +188,10 @@ impl<M: Machines> Shell<M> {
     ) {
         let news = self.news(&mut inside, view, now);
         drop(inside);
-        spread([news].into_iter().chain(others.into_iter().flatten()));
+        // Whoever is refused while others wait mostly has nothing to tell them.
+        if others.is_some() || !news.called.is_empty() || news.told.is_some() {
+            spread([news].into_iter().chain(others.into_iter().flatten()));
+        }
     }
 
     fn news(&self, inside: &mut Inside<M>, view: M::View, now: Instant) -> News<'_> {
