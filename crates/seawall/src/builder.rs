@@ -67,7 +67,8 @@ impl PolicyBuilder {
         self
     }
 
-    /// Retries are paid for by this account, which may be others' too, and not by one of the policy's own.
+    /// Retries are paid for by this account, which may be others' too, and not by one of the policy's own. Only beside
+    /// [`retry`](Self::retry).
     pub fn retry_budget(mut self, budget: &crate::RetryBudget) -> Self {
         self.shared.budget = Some(budget.0.clone());
         self
@@ -170,6 +171,7 @@ impl PolicyBuilder {
     pub(crate) fn check(&self, found: &mut dyn FnMut(Invalid)) {
         check_name(&self.name, found);
         self.shared.check_clocks(self.clock.as_ref(), found);
+        self.shared.check_use(&self.config, found);
     }
 
     /// Whose it is.

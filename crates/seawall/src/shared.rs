@@ -114,6 +114,14 @@ impl Handles {
         }
     }
 
+    /// Tells what is shared and would never be used.
+    pub(crate) fn check_use(&self, config: &PolicyConfig, found: &mut dyn FnMut(Invalid)) {
+        if let (Some(budget), None) = (&self.budget, &config.retry) {
+            let value = format_args!("shared with {}, and no retries", budget.name());
+            found(Invalid::new("retry_budget", value, "beside `retry`: it pays for that"));
+        }
+    }
+
     /// Tells settings of what is shared.
     pub(crate) fn check_settings(&self, config: &PolicyConfig, found: &mut dyn FnMut(Invalid)) {
         let PolicyConfig { rate_limit, circuit_breaker, bulkhead, timeout, .. } = config;

@@ -12,7 +12,7 @@ use super::{
     by_hand::{Acquire, Begun, end},
     component,
 };
-use crate::{Clock, Invalids, Observed, Part, Policy, PolicyMachines, Snapshot};
+use crate::{Clock, Invalids, Observed, Part, Policy, PolicyMachines, Reloaded, Snapshot};
 
 /// A limit on how many in how long, kept by the algorithm of its settings. Cheap to clone; clones are the same limit.
 ///
@@ -133,7 +133,18 @@ macro_rules! algorithm {
                 $($field: $type,)+
                 clock: Clock,
             ) -> Result<Self, Invalids> {
-                RateLimiter::with_clock(name, $config, clock).map(Self)
+                let config = ($config)(RateLimitConfig::default());
+                RateLimiter::with_clock(name, config, clock).map(Self)
+            }
+
+            /// Goes on with these in place of what it was made with, for all who share it; as
+            /// [`RateLimiter::reconfigure`], which takes all settings and so another algorithm too.
+            ///
+            /// # Errors
+            /// All settings that make no sense; then nothing has changed.
+            pub fn reconfigure(&self, $($field: $type),+) -> Result<Reloaded, Invalids> {
+                let made_with = self.0.0.config().rate_limit.clone().unwrap_or_default();
+                self.0.reconfigure(($config)(made_with))
             }
         }
 
@@ -171,7 +182,7 @@ algorithm! {
     /// # Ok::<(), seawall::Invalids>(())
     /// ```
     TokenBucket(capacity: u64, rate: Rate),
-    RateLimitConfig { capacity: Some(capacity), rate: Some(rate), ..RateLimitConfig::default() }
+    |others| RateLimitConfig { capacity: Some(capacity), rate: Some(rate), ..others }
 }
 
 algorithm! {
@@ -187,11 +198,11 @@ algorithm! {
     /// # Ok::<(), seawall::Invalids>(())
     /// ```
     SlidingWindowCounter(limit: u64, window: Duration),
-    RateLimitConfig {
+    |others| RateLimitConfig {
         algorithm: Algorithm::SlidingWindow,
         limit: Some(limit),
         window: Some(window),
-        ..RateLimitConfig::default()
+        ..others
     }
 }
 
@@ -242,11 +253,11 @@ algorithm! {
     /// # Ok::<(), seawall::Invalids>(())
     /// ```
     LeakyBucket(capacity: u64, rate: Rate),
-    RateLimitConfig {
+    |others| RateLimitConfig {
         algorithm: Algorithm::LeakyBucket,
         capacity: Some(capacity),
         rate: Some(rate),
-        ..RateLimitConfig::default()
+        ..others
     }
 }
 
@@ -261,10 +272,10 @@ algorithm! {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     Shaper(capacity: u64, rate: Rate),
-    RateLimitConfig {
+    |others| RateLimitConfig {
         algorithm: Algorithm::Shaper,
         capacity: Some(capacity),
         rate: Some(rate),
-        ..RateLimitConfig::default()
+        ..others
     }
 }

@@ -6,8 +6,8 @@ use seawall_core::{Ratio, RetryBudgetSnapshot, RetryConfig};
 
 use super::{KEPT, component};
 use crate::{
-    Attempt, ByStatus, Clock, Error, Invalids, Observed, Policy, PolicyMachines, RetryOn, Snapshot,
-    Status, Typed,
+    Attempt, ByStatus, Clock, Error, Invalids, Observed, Policy, PolicyMachines, Reloaded, RetryOn,
+    Snapshot, Status, Typed,
 };
 
 /// Repeats what failed, after a pause, as far as its budget pays. Cheap to clone; clones share the budget.
@@ -122,6 +122,16 @@ impl RetryBudget {
     ) -> Result<Self, Invalids> {
         let config = RetryConfig { budget: ratio, trickle, ..RetryConfig::default() };
         Retry::with_clock(name, config, clock).map(|retry| retry.budget())
+    }
+
+    /// Earns at another ratio from now on, or recovers in another way, for all whose retries it pays for. What was earned
+    /// stays, up to what the new ratio would have let it save.
+    ///
+    /// # Errors
+    /// A ratio that makes no sense; then nothing has changed.
+    pub fn reconfigure(&self, ratio: Ratio, trickle: bool) -> Result<Reloaded, Invalids> {
+        let config = RetryConfig { budget: ratio, trickle, ..RetryConfig::default() };
+        self.0.reload(&Retry::alone(config))
     }
 
     /// Its name, as statistics tell it.

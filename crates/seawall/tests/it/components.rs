@@ -9,8 +9,9 @@ use std::{
 };
 
 use seawall::{
-    AdaptiveTimeout, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Error, Heard,
-    Observed, Ratio, Retry, RetryConfig, Snapshot, Status, TimeoutConfig,
+    AdaptiveTimeout, Algorithm, Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig,
+    Clock, Error, Heard, LeakyBucket, Observed, Rate, Ratio, Retry, RetryConfig, Shaper,
+    SlidingWindowCounter, Snapshot, Status, TimeoutConfig, TokenBucket,
     core::{Limit, Outcome, Override, Phase, Priority, Reason},
 };
 
@@ -148,6 +149,26 @@ fn other_settings_keep_what_was_counted() {
     breaker.reconfigure(config).unwrap();
     breaker.permit().unwrap().failure();
     assert_eq!(breaker.phase(), Phase::Open);
+}
+
+#[test]
+fn a_rate_limit_named_by_its_algorithm_keeps_it() {
+    let minute = Duration::from_secs(60);
+    let counter = SlidingWindowCounter::bucketed("x", 5, minute, 10, Clock::fast()).unwrap();
+    counter.try_acquire(5).unwrap();
+    counter.reconfigure(7, minute).unwrap();
+    let seen = counter.snapshot();
+    assert_eq!((seen.algorithm, seen.limit, seen.available), (Algorithm::SlidingWindow, 7, 2));
+
+    let bucket = TokenBucket::new("x", 5, Rate::per_second(1)).unwrap();
+    bucket.reconfigure(9, Rate::per_second(2)).unwrap();
+    assert_eq!((bucket.snapshot().algorithm, bucket.snapshot().limit), (Algorithm::TokenBucket, 9));
+    let leaky = LeakyBucket::new("x", 5, Rate::per_second(1)).unwrap();
+    leaky.reconfigure(9, Rate::per_second(2)).unwrap();
+    assert_eq!((leaky.snapshot().algorithm, leaky.snapshot().limit), (Algorithm::LeakyBucket, 9));
+    let shaper = Shaper::new("x", 5, Rate::per_second(1)).unwrap();
+    shaper.reconfigure(9, Rate::per_second(2)).unwrap();
+    assert_eq!(shaper.snapshot().algorithm, Algorithm::Shaper);
 }
 
 #[test]

@@ -173,6 +173,32 @@ fn a_budget_that_one_policy_spends_is_empty_for_the_other() {
     assert_eq!(retry.budget().snapshot().first_attempts, 3);
 }
 
+#[test]
+fn a_budget_earns_at_another_ratio_for_all_whose_retries_it_pays_for() {
+    let budget = RetryBudget::new("database", Ratio::percent(10), false).unwrap();
+    let reads = Policy::builder("reads").retry(exact_retry()).retry_budget(&budget);
+    let reads = reads.build().unwrap();
+    (0..100).for_each(|_| reads.run_blocking(|| Ok::<_, ()>(())).unwrap());
+    budget.reconfigure(Ratio::percent(50), false).unwrap();
+    let earned = budget.snapshot();
+    assert_eq!((earned.ratio, earned.first_attempts), (Ratio::percent(50), 100));
+    let before = earned.balance;
+    (0..10).for_each(|_| reads.run_blocking(|| Ok::<_, ()>(())).unwrap());
+    assert!((budget.snapshot().balance - before - 5.0).abs() < 1e-9, "{:?}", budget.snapshot());
+    let wrong = budget.reconfigure(Ratio::percent(1_001), false).unwrap_err();
+    assert_eq!((wrong.found[0].field, &*wrong.name), ("retry.budget", "database"));
+    assert_eq!(budget.snapshot().ratio, Ratio::percent(50));
+}
+
+#[test]
+fn a_budget_that_pays_for_nothing_is_a_mistake() {
+    let budget = RetryBudget::new("database", Ratio::percent(10), false).unwrap();
+    let wrong = Policy::builder("reads").retry_budget(&budget).build().unwrap_err();
+    let told = "reads: retry_budget is shared with database, and no retries, expected beside \
+        `retry`: it pays for that";
+    assert_eq!(wrong.to_string(), told);
+}
+
 fn exhausted() -> Stopped {
     let refusal = seawall::core::Refusal::new(Pattern::RetryBudget, Reason::Exhausted);
     Stopped::Refused(refusal)
@@ -420,10 +446,10 @@ fn many_threads_of_policies_that_share_crosswise_all_come_to_an_end() {
         let policies = [
             Policy::builder("a").bulkhead(&places).circuit_breaker(&breaker),
             Policy::builder("b").circuit_breaker(&breaker).timeout(&timeout).bulkhead(&places),
-            Policy::builder("c").timeout(&timeout).bulkhead(&places).retry(retry.clone()),
-            Policy::builder("d").circuit_breaker(&breaker).retry(retry).retry_budget(&budget),
+            Policy::builder("c").timeout(&timeout).bulkhead(&places),
+            Policy::builder("d").circuit_breaker(&breaker).retry_budget(&budget),
         ]
-        .map(|builder| builder.retry_budget(&budget).build().unwrap());
+        .map(|builder| builder.retry(retry.clone()).retry_budget(&budget).build().unwrap());
         let running = Arc::new(AtomicU32::new(0));
         thread::scope(|threads| {
             for n in 0..8 {
