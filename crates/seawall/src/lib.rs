@@ -17,6 +17,7 @@
 //!   settings  policy_config                   origin     where each came from
 //!             name      what one may be called   invalids  all that makes no sense, and whose
 //!             config    from files (feature `config`)
+//!   names     guide     the guide's, for what has another here
 //!   ─────────────────────────────────────────────────────────────────────────────────────────
 //!   core      decides; knows no clock, lock or runtime
 //! ```
@@ -110,6 +111,7 @@ pub mod config;
 mod deadline;
 mod error;
 mod guard;
+pub mod guide;
 mod invalids;
 mod keyed;
 mod name;

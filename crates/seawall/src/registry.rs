@@ -99,9 +99,9 @@ impl Registry {
     }
 
     /// The one registry of this process.
+    #[must_use]
     pub fn global() -> &'static Self {
-        static GLOBAL: OnceLock<Registry> = OnceLock::new();
-        GLOBAL.get_or_init(Self::new)
+        global()
     }
 
     /// The policy of this name, created with `config` if there is none yet.
@@ -240,6 +240,13 @@ impl Registry {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The one registry of this process: [`Registry::global`].
+#[must_use]
+pub fn global() -> &'static Registry {
+    static GLOBAL: OnceLock<Registry> = OnceLock::new();
+    GLOBAL.get_or_init(Registry::new)
 }
 
 impl Entries {
