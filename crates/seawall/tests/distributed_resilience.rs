@@ -10,6 +10,8 @@ mod bulkhead;
 mod circuit_breaker;
 #[path = "distributed_resilience/integration.rs"]
 mod integration;
+#[path = "distributed_resilience/names.rs"]
+mod names;
 #[path = "distributed_resilience/rate_limiting.rs"]
 mod rate_limiting;
 #[path = "distributed_resilience/retry_manager.rs"]
