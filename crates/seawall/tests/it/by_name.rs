@@ -1,18 +1,19 @@
 //! Components by name: one of each kind, and one for the process.
 
 use std::{
+    pin::pin,
     sync::{Arc, Barrier},
     thread,
     time::Duration,
 };
 
 use seawall::{
-    BulkheadConfig, CircuitBreakerConfig, Heard, Kind, Origin, Policy, PolicyConfig, Registry,
-    RegistryError, RetryConfig, TimeoutConfig,
+    BulkheadConfig, CircuitBreakerConfig, Events, Heard, Kind, Origin, Policy, PolicyConfig,
+    Registry, RegistryError, RetryConfig, TimeoutConfig,
     core::{Phase, Priority, Rate, RateLimitConfig, Reason},
 };
 
-use crate::world::{MS, SECOND, World};
+use crate::world::{MS, SECOND, World, poll};
 
 fn one_failure() -> CircuitBreakerConfig {
     CircuitBreakerConfig { failures: 1, ..CircuitBreakerConfig::default() }
@@ -128,6 +129,26 @@ fn f71_a_bulkhead_of_one_name_has_its_places_once() {
     one.reconfigure(BulkheadConfig::database()).unwrap();
     let found = registry.bulkhead("db", &one_place()).unwrap();
     assert_eq!(found.snapshot().max_concurrent, 20);
+}
+
+#[test]
+fn f78_registries_share_nothing() {
+    let world = World::default();
+    let [one, other] = [(); 2].map(|()| Registry::with_clock(world.time.clock()));
+    let (mut heard, mut elsewhere) = (one.events(), other.events());
+    let [breaker, same_name] =
+        [&one, &other].map(|registry| registry.circuit_breaker("api", &one_failure()).unwrap());
+    assert!(breaker.run_blocking(|| Err::<(), _>(())).is_err());
+    assert_eq!((breaker.phase(), same_name.phase()), (Phase::Open, Phase::Closed));
+    assert_eq!(one.find_circuit_breaker("api").map(|it| it.phase()), Some(Phase::Open));
+    let heard_now = |events: &mut Events| poll(&mut pin!(events.next())).is_some();
+    assert!(heard_now(&mut heard) && !heard_now(&mut elsewhere));
+    one.retry("db", &RetryConfig::default()).unwrap();
+    assert!(other.find_retry("db").is_none() && Registry::global().find_retry("db").is_none());
+    one.set_ready(false);
+    assert!(other.is_ready());
+    other.reset();
+    assert!(one.find_retry("db").is_some());
 }
 
 #[test]
