@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::{Invalid, Ratio};
 
-/// Settings of [`AdaptiveTimeout`]: the guide's hierarchy of limits, and how the attempt limit is learned.
+/// Settings of [`AdaptiveTimeout`](crate::AdaptiveTimeout): the guide's hierarchy of limits, and how the attempt limit is learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "written out with `..Default::default()`")]
 pub struct TimeoutConfig {
